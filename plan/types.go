@@ -1,0 +1,246 @@
+package plan
+
+// APIVersion and Kind identify a document as a MigrationPlan.
+const (
+	APIVersion = "changeover.dev/v1alpha1"
+	Kind       = "MigrationPlan"
+)
+
+// Plan is one MigrationPlan: one migration.
+type Plan struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Metadata identifies a plan. Namespace is `default` where the file names none.
+type Metadata struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Key is the identity of a plan, wherever its file lies: namespace and name.
+type Key struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+// String is NAMESPACE/NAME, as kubectl prints it.
+func (k Key) String() string { return k.Namespace + "/" + k.Name }
+
+// Key is the plan's identity.
+func (p *Plan) Key() Key { return Key{Namespace: p.Metadata.Namespace, Name: p.Metadata.Name} }
+
+// Spec is what a plan declares.
+type Spec struct {
+	// Position is the declared position: a promotion changes it and nothing else.
+	Position Position `json:"position"`
+	// Suspend stops every change: the daemon observes and reports only.
+	Suspend  bool     `json:"suspend,omitempty"`
+	Backends Backends `json:"backends"`
+	// Gateway is where traffic is routed; nil: the plan moves no traffic.
+	Gateway  *Gateway          `json:"gateway,omitempty"`
+	Identity *Identity         `json:"identity,omitempty"`
+	Signals  map[string]Signal `json:"signals,omitempty"`
+	Phases   []Phase           `json:"phases"`
+}
+
+// Side is one of the two backends of a migration.
+type Side string
+
+// The two sides.
+const (
+	Legacy Side = "legacy"
+	Modern Side = "modern"
+)
+
+// Backends are the two systems between which traffic moves.
+type Backends struct {
+	Legacy Backend `json:"legacy"`
+	Modern Backend `json:"modern"`
+}
+
+// Of returns the backend of a side.
+func (b Backends) Of(s Side) Backend {
+	if s == Modern {
+		return b.Modern
+	}
+	return b.Legacy
+}
+
+// Backend is where one side is reached: an absolute http or https URL.
+type Backend struct {
+	URL string `json:"url"`
+}
+
+// Gateway names exactly one data plane.
+type Gateway struct {
+	NGINX  *NGINXGateway  `json:"nginx,omitempty"`
+	Bridge *BridgeGateway `json:"bridge,omitempty"`
+}
+
+// NGINXGateway routes by files in an include directory of an nginx. Where that
+// nginx is, is a flag of the daemon.
+type NGINXGateway struct{}
+
+// BridgeGateway routes by changeover-bridge. Where that bridge is, is a flag of
+// the daemon.
+type BridgeGateway struct{}
+
+// Identity is what keeps a caller on one side: exactly one of header, cookie,
+// query and clientIP. Cohort salts the bucket; by default the plan's name.
+type Identity struct {
+	Header   string `json:"header,omitempty"`
+	Cookie   string `json:"cookie,omitempty"`
+	Query    string `json:"query,omitempty"`
+	ClientIP bool   `json:"clientIP,omitempty"`
+	Cohort   string `json:"cohort,omitempty"`
+}
+
+// Signal is a named PromQL query.
+type Signal struct {
+	// Query answers with exactly one series (or a scalar).
+	Query string `json:"query"`
+	// Samples says how much evidence stands behind the query.
+	Samples *Samples `json:"samples,omitempty"`
+	// MaxAge: an older sample is NoData. Zero in a file means the default, 5m.
+	MaxAge Duration `json:"maxAge,omitempty"`
+	// Freshness overrides the derived query for the age of the newest
+	// sample, in seconds.
+	Freshness string `json:"freshness,omitempty"`
+}
+
+// Samples: when Query answers less than Min, the signal is NoData.
+type Samples struct {
+	Query string  `json:"query"`
+	Min   float64 `json:"min"`
+}
+
+// Phase is a part of the itinerary: one stop, or one for each of Percents.
+type Phase struct {
+	Name     string    `json:"name"`
+	Percents []Percent `json:"percents,omitempty"`
+	// Bake is the least time at each stop.
+	Bake Bake `json:"bake,omitzero"`
+	// Manual: entered only when the position names this phase itself.
+	Manual   bool     `json:"manual,omitempty"`
+	Routes   []Route  `json:"routes,omitempty"`
+	Gates    Gates    `json:"gates,omitzero"`
+	Rollback Rollback `json:"rollback,omitzero"`
+}
+
+// Gates of a phase, by effect.
+type Gates struct {
+	Enter    []Gate `json:"enter,omitempty"`
+	Advance  []Gate `json:"advance,omitempty"`
+	Pause    []Gate `json:"pause,omitempty"`
+	Rollback []Gate `json:"rollback,omitempty"`
+}
+
+// Effect is what a gate does.
+type Effect string
+
+// The effects of gates. All enter gates must pass before a stop is entered, all
+// advance gates before it is left forward. While a pause gate is true nothing
+// moves forward. When a rollback gate is true, the plan rolls back.
+const (
+	Enter    Effect = "enter"
+	Advance  Effect = "advance"
+	Pause    Effect = "pause"
+	Breaches Effect = "rollback"
+)
+
+// Effects lists them in the order in which they are shown.
+var Effects = []Effect{Enter, Advance, Pause, Breaches}
+
+// Of returns the gates with one effect.
+func (g Gates) Of(e Effect) []Gate {
+	switch e {
+	case Enter:
+		return g.Enter
+	case Advance:
+		return g.Advance
+	case Pause:
+		return g.Pause
+	case Breaches:
+		return g.Rollback
+	}
+	return nil
+}
+
+// Gate is a CEL expression over signals and facts.
+type Gate struct {
+	Name string `json:"name"`
+	Expr string `json:"expr"`
+	// For: the expression was true at every known point of this window.
+	For Duration `json:"for,omitempty"`
+	// Message is shown when the gate blocks or breaches.
+	Message string `json:"message,omitempty"`
+}
+
+// OnBreach is what a breached rollback gate does.
+type OnBreach string
+
+// Revert undoes the promotion in the data plane and in Git. Freeze only stops
+// forward moves and pages.
+const (
+	Revert OnBreach = "revert"
+	Freeze OnBreach = "freeze"
+)
+
+// Depth is how much a rollback undoes.
+type Depth string
+
+// DepthPromotion undoes what came after the last good revision, DepthPhase
+// every raise since the phase was entered, DepthPlan every raise.
+const (
+	DepthPromotion Depth = "promotion"
+	DepthPhase     Depth = "phase"
+	DepthPlan      Depth = "plan"
+)
+
+// Rollback says what a breach in this phase does. Window counts from the entry
+// of the stop; zero means the whole stay.
+type Rollback struct {
+	OnBreach OnBreach `json:"onBreach,omitempty"`
+	Depth    Depth    `json:"depth,omitempty"`
+	Window   Duration `json:"window,omitempty"`
+}
+
+// Route is one entry of a phase's routes; the first match wins. Exactly one of
+// To and Respond is set.
+type Route struct {
+	Match   *Match   `json:"match,omitempty"`
+	To      Dest     `json:"to,omitempty"`
+	Respond *Respond `json:"respond,omitempty"`
+	// Percent is an own figure in place of the position's, for `to: split`.
+	Percent *Percent `json:"percent,omitempty"`
+}
+
+// Dest is where a route sends a request.
+type Dest string
+
+// The destinations of a route.
+const (
+	ToLegacy Dest = "legacy"
+	ToModern Dest = "modern"
+	ToSplit  Dest = "split"
+)
+
+// Match selects requests: all that is set must hold. At most one of the three
+// paths is set. Header values match exactly.
+type Match struct {
+	Methods    []string          `json:"methods,omitempty"`
+	Path       string            `json:"path,omitempty"`
+	PathPrefix string            `json:"pathPrefix,omitempty"`
+	PathRegex  string            `json:"pathRegex,omitempty"`
+	Headers    map[string]string `json:"headers,omitempty"`
+}
+
+// Respond answers at the gateway itself.
+type Respond struct {
+	Status  int               `json:"status"`
+	Body    string            `json:"body,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
