@@ -1,0 +1,91 @@
+package render
+
+import (
+	"fmt"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// Rule is one routing rule in neutral form. Exactly one of Side, Split and
+// Respond is set.
+//
+// A Rule shares memory with the plan that it was resolved from: read it only.
+type Rule struct {
+	// Match selects requests; the zero Match selects every request.
+	Match plan.Match
+	// Side is where all of the rule's requests go; "" for Split and Respond.
+	Side plan.Side
+	// Split sends Percent of the callers to modern and the others to legacy.
+	Split   bool
+	Percent plan.Percent
+	// Respond answers at the gateway itself.
+	Respond *plan.Respond
+}
+
+// MatchesAll reports whether the rule selects every request.
+func (r Rule) MatchesAll() bool {
+	m := r.Match
+	return len(m.Methods) == 0 && m.Path == "" && m.PathPrefix == "" && m.PathRegex == "" && len(m.Headers) == 0
+}
+
+// Resolve returns the routes of a stop in order; the first match wins. The
+// last rule always matches everything: the plan's own, after which nothing
+// can match any more, or else an added one to legacy. A phase without routes
+// sends everything to legacy.
+//
+// It fails where the stop is not on the plan's itinerary, and for a route
+// that validation refuses, so that nothing is ever guessed about traffic.
+func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
+	if p.Itinerary().Index(stop) < 0 {
+		return nil, fmt.Errorf("resolve routes of plan %q: stop %q is not on its itinerary %v", p.Metadata.Name, stop, p.Itinerary())
+	}
+	phase := p.Phase(stop.Phase)
+	rules := make([]Rule, 0, len(phase.Routes)+1)
+	for i, route := range phase.Routes {
+		rule, err := resolveRoute(phase, route, stop)
+		if err != nil {
+			return nil, fmt.Errorf("resolve route %d of phase %q of plan %q: %w", i, stop.Phase, p.Metadata.Name, err)
+		}
+		rules = append(rules, rule)
+		if rule.MatchesAll() {
+			return rules, nil
+		}
+	}
+	return append(rules, Rule{Side: plan.Legacy}), nil
+}
+
+func resolveRoute(phase *plan.Phase, route plan.Route, stop plan.Position) (Rule, error) {
+	var rule Rule
+	if route.Match != nil {
+		rule.Match = *route.Match
+	}
+	if route.Respond != nil {
+		if route.To != "" {
+			return Rule{}, fmt.Errorf("want one of `to` and `respond`, it has both")
+		}
+		rule.Respond = route.Respond
+		return rule, nil
+	}
+	switch route.To {
+	case plan.ToLegacy:
+		rule.Side = plan.Legacy
+	case plan.ToModern:
+		rule.Side = plan.Modern
+	case plan.ToSplit:
+		rule.Split = true
+		switch {
+		case route.Percent != nil:
+			rule.Percent = *route.Percent
+		case len(phase.Percents) > 0:
+			rule.Percent = stop.Percent
+		default:
+			return Rule{}, fmt.Errorf("`to: split` needs a percentage: give the phase percents or the route its own percent")
+		}
+		if !(rule.Percent >= 0 && rule.Percent <= 100) {
+			return Rule{}, fmt.Errorf("percent %v must be from 0 to 100", rule.Percent)
+		}
+	default:
+		return Rule{}, fmt.Errorf("`to` is %q, want legacy, modern or split", route.To)
+	}
+	return rule, nil
+}
