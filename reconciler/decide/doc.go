@@ -1,0 +1,43 @@
+// Package decide is the pure core of Changeover: Decide says what to do, and
+// the methods of Record say what is remembered of it. Equal inputs give equal
+// decisions; there is no clock, no I/O, no randomness and no map order.
+//
+// # The truth table
+//
+// First match wins. Effective is where the world was brought to; furthest is
+// the furthest of the applied stop, of what cluster and gateway were seen to
+// serve, and of a move under way.
+//
+//	 1  suspend                                            Hold Suspended
+//	 2  plan gone from Git, breach                         Rollback Breach to the first stop
+//	    plan gone from Git                                 Hold Orphaned
+//	 3  the plan at head is not valid                      the last valid version governs; where
+//	                                                       it would go forward: Hold Invalid
+//	 4  declared behind furthest                           Retreat Lowered
+//	 5  a backward move under way                          resume it
+//	 6  a rollback gate breached, onBreach revert, in      Rollback Breach
+//	    its window
+//	 7  the same, but freeze or outside the window         Halt BreachFrozen
+//	 8  a forward move under way                           resume it; while it fails it takes up
+//	                                                       newer content
+//	8a  record and gateway differ, and no move says why    Halt StateMismatch
+//	 9  the raise or content is held, or a revert is not   Hold Quarantined
+//	    on the branch yet
+//	10  effective stop not on the declared itinerary       Hold OffItinerary
+//	11  live content changed                               Apply, after every forward check but
+//	                                                       health, bake and advance gates
+//	    quiet content changed                              Apply
+//	12  same stop, last, baked, advance gates pass         Complete
+//	13  same stop                                          Hold Steady
+//	14  ahead, halted                                      Hold Halted
+//	15  ahead, Git not read for gitMaxAge                  Hold GitStale
+//	16  ahead, and too many rollbacks today, manual        Hold, with the reason of the first
+//	    phase, cooldown, bake, pause, advance or enter     that blocks; the message names all
+//	    gate, or a rollback expression true without its
+//	    `for`
+//	17  ahead, cluster or gateway not healthy              Hold NotHealthy
+//	18  otherwise                                          Advance to the next stop
+//
+// Row 11 leaves health out: a content commit is how a person mends what is not
+// healthy.
+package decide

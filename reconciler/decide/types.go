@@ -1,0 +1,271 @@
+package decide
+
+import (
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// Verb is what a decision does.
+type Verb string
+
+// The verbs.
+const (
+	Hold     Verb = "Hold"     // change nothing
+	Apply    Verb = "Apply"    // bring changed content to the effective stop
+	Advance  Verb = "Advance"  // move one stop forward, or enter the first
+	Retreat  Verb = "Retreat"  // move back to what Git declares
+	Rollback Verb = "Rollback" // move back and undo commits in Git
+	Complete Verb = "Complete" // the last stop's advance gates pass
+	Halt     Verb = "Halt"     // stop forward moves until a person acts, and page
+)
+
+// Reason is why, as one stable PascalCase word: it is API.
+type Reason string
+
+// The reasons, in the order of the truth table.
+const (
+	Suspended        Reason = "Suspended"
+	Orphaned         Reason = "Orphaned"
+	Invalid          Reason = "Invalid"
+	Lowered          Reason = "Lowered"
+	Resuming         Reason = "Resuming"
+	Breach           Reason = "Breach"
+	Requested        Reason = "Requested" // a rollback that a person asked for
+	BreachFrozen     Reason = "BreachFrozen"
+	NothingToUndo    Reason = "NothingToUndo"
+	RevertMismatch   Reason = "RevertMismatch"
+	HistoryRewritten Reason = "HistoryRewritten"
+	StateMismatch    Reason = "StateMismatch"
+	Quarantined      Reason = "Quarantined"
+	OffItinerary     Reason = "OffItinerary"
+	ContentChanged   Reason = "ContentChanged"
+	Completed        Reason = "Completed"
+	Steady           Reason = "Steady"
+	Halted           Reason = "Halted"
+	TooManyRollbacks Reason = "TooManyRollbacks"
+	GitStale         Reason = "GitStale"
+	Manual           Reason = "Manual"
+	Cooldown         Reason = "Cooldown"
+	Baking           Reason = "Baking"
+	Paused           Reason = "Paused"
+	GateFailed       Reason = "GateFailed"
+	GateNoData       Reason = "GateNoData"
+	GateError        Reason = "GateError"
+	Breaching        Reason = "Breaching"
+	NotHealthy       Reason = "NotHealthy"
+	GatesPassed      Reason = "GatesPassed"
+	Entering         Reason = "Entering"
+)
+
+// Input is everything that a decision reads.
+type Input struct {
+	// Head is the newest valid version of the plan on the branch; zero where
+	// there never was one.
+	Head plan.Version
+	// Applied is the version as last applied; it differs from Head while a
+	// change is under way, held or blocked. Zero before the first.
+	Applied plan.Version
+	// Good is the version that Record.Good names; zero where there is none.
+	Good   plan.Version
+	Record Record
+	Git    Git
+	// Observed is what was read back from cluster and gateway.
+	Observed Observed
+	// Verdicts of the gates that Wants names.
+	Verdicts gates.Results
+	Limits   Limits
+	Now      time.Time
+}
+
+// Git is what is known of the branch.
+type Git struct {
+	// ReadAt is when the branch was last read with success.
+	ReadAt time.Time
+	// Invalid says why the plan at the branch's head is not Head: it does
+	// not decode or validate. Empty where it does.
+	Invalid string
+	// Gone: the plan is not in the branch's head any more.
+	Gone bool
+}
+
+// Limits are the daemon's own bounds.
+type Limits struct {
+	GitMaxAge time.Duration // forward moves need a reading of Git younger than this
+	Cooldown  time.Duration // after a hold is lifted
+	MaxPerDay int           // automatic rollbacks in 24 h before forward moves stop
+}
+
+// Observed is what was read back from the data plane.
+type Observed struct {
+	Cluster Part // Known is false where the plan has no cluster config
+	Gateway Part // Known is false where the plan has no gateway
+}
+
+// Part is one half of what was observed.
+type Part struct {
+	Known   bool          `json:"known"`
+	Stop    plan.Position `json:"stop"`    // the position it is at; none where that cannot be told
+	Healthy bool          `json:"healthy"` // serves that position as rendered
+	Message string        `json:"message,omitempty"`
+}
+
+// Decision is what the pure core says to do. It is data only: the caller
+// journals it, carries it out and reports it.
+type Decision struct {
+	Verb   Verb          `json:"verb"`
+	Target plan.Position `json:"target"`
+	// Revision names the version of the plan whose content is applied.
+	Revision plan.Revision `json:"revision,omitempty"`
+	// Undo, for Rollback: the commits to revert, newest first.
+	Undo   []plan.Revision `json:"undo,omitempty"`
+	Reason Reason          `json:"reason"`
+	// Message is for people; it holds no clock and no map order.
+	Message string `json:"message"`
+	// RecheckAt is when the answer could change without new input; zero:
+	// never.
+	RecheckAt time.Time `json:"recheckAt,omitzero"`
+	// Evidence, for Rollback and a Halt by breach: the gates that breached.
+	Evidence gates.Results `json:"evidence,omitempty"`
+}
+
+// Record is what is remembered of a plan between decisions. It is rebuilt from
+// Git and the data plane when it is lost.
+type Record struct {
+	// Applied is what the world was last brought to; nil: nothing yet.
+	Applied *Applied `json:"applied,omitempty"`
+	// Good is the last pair that finished its bake without a breach.
+	Good *Good `json:"good,omitempty"`
+	// Move under way, or nil.
+	Move *Move `json:"move,omitempty"`
+	// Seen is the newest revision whose commits are in Changes.
+	Seen plan.Revision `json:"seen,omitempty"`
+	// Valid is the newest change at which the plan decodes and validates.
+	Valid plan.Revision `json:"valid,omitempty"`
+	// Changes are the first-parent commits on the branch that changed this
+	// plan's position or content, oldest first.
+	Changes []Change `json:"changes,omitempty"`
+	Holds   []HoldOf `json:"holds,omitempty"`
+	// Pending is a revert that is not yet on the remote, or nil.
+	Pending *Pending `json:"pending,omitempty"`
+	// Halt blocks forward moves until a person acts, or nil.
+	Halt *HaltOf `json:"halt,omitempty"`
+	// Rollbacks are the times of automatic rollbacks, oldest first.
+	Rollbacks []time.Time `json:"rollbacks,omitempty"`
+	// LiftedAt is when a hold was last lifted by a person.
+	LiftedAt time.Time `json:"liftedAt,omitzero"`
+	// CompletedAt is when the last stop's advance gates first passed.
+	CompletedAt time.Time `json:"completedAt,omitzero"`
+}
+
+// Applied is what the world was last brought to.
+type Applied struct {
+	Revision plan.Revision `json:"revision"`
+	Content  plan.Digest   `json:"content"`
+	Live     plan.Digest   `json:"live"`
+	Stop     plan.Position `json:"stop"`
+	// Since is when the stop was entered, or when live content last changed
+	// at it: the bake counts from here.
+	Since time.Time `json:"since"`
+	// PhaseSince is when the phase was entered.
+	PhaseSince time.Time `json:"phaseSince"`
+	// Backward: the stop was entered by a backward move.
+	Backward bool `json:"backward,omitempty"`
+}
+
+// Good is a revision and the stop at which it finished its bake.
+type Good struct {
+	Revision plan.Revision `json:"revision"`
+	Stop     plan.Position `json:"stop"`
+}
+
+// Step of a move. A forward move goes Expand, Health, Traffic, Observe,
+// Contract; a backward one Traffic, Observe, Contract.
+type Step string
+
+// The steps.
+const (
+	StepExpand   Step = "Expand"
+	StepHealth   Step = "Health"
+	StepTraffic  Step = "Traffic"
+	StepObserve  Step = "Observe"
+	StepContract Step = "Contract"
+)
+
+// Move is a change of the world that was begun.
+type Move struct {
+	Verb Verb          `json:"verb"` // Apply, Advance, Retreat or Rollback
+	From plan.Position `json:"from"`
+	To   plan.Position `json:"to"`
+	// Revision is the version of the plan that the move applies.
+	Revision plan.Revision `json:"revision"`
+	Content  plan.Digest   `json:"content"`
+	Live     plan.Digest   `json:"live"`
+	Step     Step          `json:"step"`
+	Started  time.Time     `json:"started"`
+	// Attempts at this step that failed, and the last error.
+	Attempts int    `json:"attempts,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// Change is one first-parent commit that changed the plan.
+type Change struct {
+	Commit plan.Revision `json:"commit"`
+	// Parent is its first parent.
+	Parent plan.Revision `json:"parent,omitempty"`
+	// From and To are the declared positions before and after; From is none
+	// in the commit that adds the plan.
+	From plan.Position `json:"from"`
+	To   plan.Position `json:"to"`
+	// Raise: it moved the declared position forward. Lower: backward.
+	Raise bool `json:"raise,omitempty"`
+	Lower bool `json:"lower,omitempty"`
+	// Content and Live: it changed the content, and that was live.
+	Content bool `json:"content,omitempty"`
+	Live    bool `json:"live,omitempty"`
+	// RollbackOf is set in the daemon's own reverts, from the trailer
+	// Changeover-Rollback-Of.
+	RollbackOf plan.Revision `json:"rollbackOf,omitempty"`
+	// Reverts names the commit that a person's git revert says it reverts.
+	Reverts plan.Revision `json:"reverts,omitempty"`
+	// Unhold and Resume are set from the trailers Changeover-Unhold and
+	// Changeover-Resume.
+	Unhold  plan.Revision `json:"unhold,omitempty"`
+	Resume  bool          `json:"resume,omitempty"`
+	Subject string        `json:"subject,omitempty"`
+	At      time.Time     `json:"at"` // the commit's own time: for people only
+}
+
+// HoldOf is the record that a raise or a content commit was rolled back.
+type HoldOf struct {
+	Commit   plan.Revision `json:"commit"`
+	At       time.Time     `json:"at"`
+	Evidence gates.Results `json:"evidence,omitempty"`
+}
+
+// Pending is a revert that is not yet on the remote.
+type Pending struct {
+	Undo   []plan.Revision `json:"undo"` // newest first
+	From   plan.Position   `json:"from"`
+	Target plan.Position   `json:"target"`
+	// Message is the decision's, for the commits.
+	Message  string        `json:"message"`
+	Evidence gates.Results `json:"evidence,omitempty"`
+	At       time.Time     `json:"at"`
+	Attempts int           `json:"attempts,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	// Branch is set once the push to the watched branch was refused and the
+	// revert was pushed to this branch instead.
+	Branch string `json:"branch,omitempty"`
+}
+
+// HaltOf is a halt that holds until a person acts.
+type HaltOf struct {
+	Reason  Reason    `json:"reason"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+	// Head is the branch's head when it halted: a person's later commit ends
+	// it.
+	Head plan.Revision `json:"head,omitempty"`
+}

@@ -1,0 +1,46 @@
+package decide
+
+import (
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// Want names gates to evaluate, and the version of the plan that declares them.
+type Want struct {
+	Version plan.Version
+	Request gates.Request
+}
+
+// Wants lists what Decide will read of in.Verdicts: the gates of the effective
+// stop, the alarms of the good version until the bake ends, and the enter
+// gates of the stop that may be entered next.
+func Wants(in Input) []Want {
+	s := &state{Input: in}
+	if s.Head.IsZero() {
+		return nil
+	}
+	var out []Want
+	eff := s.effective()
+	if a := s.Record.Applied; a != nil && !s.Applied.IsZero() {
+		out = append(out, Want{s.Applied, gates.Request{
+			Stop: eff, Effects: []plan.Effect{plan.Advance, plan.Pause, plan.Breaches}, Since: a.Since, Fresh: a.Backward,
+		}})
+		if !s.Good.IsZero() && s.Good.Content != s.Applied.Content && !in.Baked() {
+			out = append(out, Want{s.Good, gates.Request{
+				Stop: eff, Effects: []plan.Effect{plan.Breaches}, Since: a.Since, Fresh: a.Backward,
+			}})
+		}
+		if s.Head.Content != a.Content {
+			out = append(out, Want{s.Head, gates.Request{Stop: eff, Effects: []plan.Effect{plan.Enter}}})
+		}
+	}
+	if next, ok := s.itinerary().Next(eff); ok && s.ahead(next) {
+		out = append(out, Want{s.Head, gates.Request{Stop: next, Effects: []plan.Effect{plan.Enter}}})
+	}
+	return out
+}
+
+// ahead reports whether the declared position lies at the stop or beyond.
+func (s *state) ahead(next plan.Position) bool {
+	return !after(s.itinerary(), next, s.declared())
+}

@@ -1,0 +1,176 @@
+package reconciler
+
+import (
+	"context"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// Source is the watched branch. Every method has the deadline of its context.
+// Methods that take a revision read the local store only and work while the
+// remote is gone; Poll and Push talk to the remote. It is called from several
+// goroutines.
+type Source interface {
+	// Poll reads the remote's head and fetches what is new. It returns the
+	// head; an error means that the remote could not be read.
+	Poll(ctx context.Context) (plan.Revision, error)
+	// Plans returns every MigrationPlan below the watched path at a revision,
+	// decoded, sorted by path. Content that does not decode has Problems.
+	Plans(ctx context.Context, rev plan.Revision) ([]PlanFile, error)
+	// Version returns one plan as it stands at a revision; ErrNoPlan where it
+	// is not there.
+	Version(ctx context.Context, key plan.Key, rev plan.Revision) (plan.Version, error)
+	// Changes lists the first-parent commits after since, up to until, that
+	// changed the plan's position or content or carry a Changeover trailer
+	// for it, oldest first. An empty since lists them all. Revisions at which
+	// the plan does not decode count as no change; the next one that decodes
+	// is compared with the last that did.
+	Changes(ctx context.Context, key plan.Key, since, until plan.Revision) ([]decide.Change, error)
+	// Contains reports whether old is head or an ancestor of it. An unknown
+	// old is not.
+	Contains(ctx context.Context, head, old plan.Revision) (bool, error)
+	// Preview builds the undo on top of the newest head that was read, in
+	// memory, and returns the plan that would stand then.
+	Preview(ctx context.Context, u Undo) (plan.Version, error)
+	// Push builds the undo as revert commits on the remote's head, and pushes
+	// them with compare-and-swap, recomputing after a lost race.
+	Push(ctx context.Context, u Undo) (Pushed, error)
+}
+
+// PlanFile is one MigrationPlan document of a revision.
+type PlanFile struct {
+	// Version has a best-effort Plan where there are Problems; its Key may
+	// then be empty.
+	Version  plan.Version
+	Document *plan.Document
+	Problems []plan.Problem
+}
+
+// Undo asks for commits to be reverted for one plan.
+type Undo struct {
+	Key     plan.Key
+	Commits []plan.Revision // newest first
+	From    plan.Position
+	Target  plan.Position // what the result must declare
+	Message string        // why, with values; the body of each revert
+	Gates   []string      // names of the breached gates; trailer Changeover-Gate
+	// Evidence, one line; trailer Changeover-Evidence.
+	Evidence string
+	// Good is the revision from which the plan's file is restored whole when
+	// it does not parse at head.
+	Good plan.Revision
+	At   time.Time // of the commits
+}
+
+// Pushed is what became of an Undo.
+type Pushed struct {
+	Outcome PushOutcome
+	Head    plan.Revision   // the branch's head afterwards
+	Commits []plan.Revision // the reverts made, newest first
+	Branch  string          // for PushedBranch: where they are
+	Notes   []string        // paths left alone, conflicts; for people
+}
+
+// PushOutcome classifies a push that did not fail.
+type PushOutcome string
+
+// The outcomes. PushedHead: the reverts are on the branch. PushedNothing: the
+// branch already declares the target or less, no commit was needed.
+// PushedBranch: the branch refused them; they are on a branch of their own.
+const (
+	PushedHead    PushOutcome = "Pushed"
+	PushedNothing PushOutcome = "NothingToDo"
+	PushedBranch  PushOutcome = "Branch"
+)
+
+// Mark is written into the traffic config, so that a lost record can be
+// rebuilt from the data plane. Since, Revision and Holds do not count for the
+// config's hash.
+type Mark struct {
+	Key      plan.Key        `json:"key"`
+	Stop     plan.Position   `json:"stop"`
+	Since    time.Time       `json:"since"`
+	Revision plan.Revision   `json:"revision"`
+	Holds    []plan.Revision `json:"holds,omitempty"`
+}
+
+// Traffic is one gateway. It is called from several goroutines, for one plan
+// by one at a time.
+type Traffic interface {
+	// Apply brings the gateway to m.Stop of the plan and returns when the
+	// data plane was seen to serve it everywhere. It changes nothing where it
+	// already does (a Mark that differs in Holds, Since or Revision alone is
+	// written without a reload). On an error the old config is in force.
+	Apply(ctx context.Context, p *plan.Plan, m Mark) error
+	// Observe reads back what the data plane serves for the plan, and
+	// compares it with the render of stop. It changes nothing.
+	Observe(ctx context.Context, p *plan.Plan, stop plan.Position) (TrafficState, error)
+}
+
+// TrafficState is what a gateway was seen to serve.
+type TrafficState struct {
+	// Mark as it stands in the written config; nil where there is none.
+	Mark *Mark
+	// Serving: the written config is the render of the stop that was asked
+	// for, and the data plane serves it everywhere.
+	Serving bool
+	Hash    string // of the config that is served
+	Message string // what differs, for people; no clock
+}
+
+// Cluster is the Kubernetes side. A nil Cluster means that no plan has cluster
+// config.
+type Cluster interface {
+	// Expand applies what the stop adds or raises; nothing is taken away.
+	Expand(ctx context.Context, v plan.Version, stop plan.Position) error
+	// Healthy reports whether what the stop needs is ready, and if not, why.
+	Healthy(ctx context.Context, v plan.Version, stop plan.Position) (bool, string, error)
+	// Contract takes away what the stop does not need any more.
+	Contract(ctx context.Context, v plan.Version, stop plan.Position) error
+}
+
+// Sampler asks signals. It answers every need, those that could not be asked
+// with an error in the sample.
+type Sampler interface {
+	Sample(ctx context.Context, needs []gates.Need, now time.Time) map[gates.Need]gates.Sample
+}
+
+// Recorder keeps records durably.
+type Recorder interface {
+	// Keys lists the plans that have a record, sorted.
+	Keys(ctx context.Context) ([]plan.Key, error)
+	// Load returns the record; ok is false where there is none. A damaged
+	// record is an error, never an empty one.
+	Load(ctx context.Context, key plan.Key) (rec decide.Record, ok bool, err error)
+	// Save replaces the record. When it returns, the record survives a crash.
+	Save(ctx context.Context, key plan.Key, rec decide.Record) error
+	// Append adds to the plan's history, which is bounded.
+	Append(ctx context.Context, key plan.Key, e Entry) error
+	// History returns the newest n entries, oldest first.
+	History(ctx context.Context, key plan.Key, n int) ([]Entry, error)
+	// SaveStatus keeps the status for those who ask while no daemon runs.
+	SaveStatus(ctx context.Context, s Status) error
+	// LoadStatus returns it; ok is false where there is none.
+	LoadStatus(ctx context.Context, key plan.Key) (s Status, ok bool, err error)
+}
+
+// Entry is one line of a plan's history.
+type Entry struct {
+	At      time.Time     `json:"at"`
+	Verb    decide.Verb   `json:"verb"`
+	Reason  decide.Reason `json:"reason"`
+	From    plan.Position `json:"from"`
+	To      plan.Position `json:"to"`
+	Message string        `json:"message"`
+	// Commits that the entry made or undid.
+	Commits  []plan.Revision `json:"commits,omitempty"`
+	Evidence gates.Results   `json:"evidence,omitempty"`
+}
+
+// Notifier tells people. It must not block: delivery is its own affair.
+type Notifier interface {
+	Notify(ctx context.Context, key plan.Key, e Entry, page bool)
+}

@@ -1,0 +1,54 @@
+package reconciler
+
+import (
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// Status of one plan: what it is doing, why, and what it waits for. It is what
+// the admin socket, the page and `changeover status` show.
+type Status struct {
+	Key       plan.Key        `json:"key"`
+	Path      string          `json:"path,omitempty"`
+	Declared  plan.Position   `json:"declared"`
+	Effective plan.Position   `json:"effective"`
+	Since     time.Time       `json:"since,omitzero"`
+	BakedAt   time.Time       `json:"bakedAt,omitzero"` // when the bake of the effective stop ends
+	State     State           `json:"state"`
+	Decision  decide.Decision `json:"decision"`
+	Head      plan.Revision   `json:"head,omitempty"` // the branch's head
+	Applied   plan.Revision   `json:"applied,omitempty"`
+	Itinerary plan.Itinerary  `json:"itinerary,omitempty"`
+	Observed  decide.Observed `json:"observed"`
+	Gates     gates.Results   `json:"gates,omitempty"`
+	Holds     []decide.HoldOf `json:"holds,omitempty"`
+	Pending   *decide.Pending `json:"pending,omitempty"`
+	Move      *decide.Move    `json:"move,omitempty"`
+	Halt      *decide.HaltOf  `json:"halt,omitempty"`
+	Problems  []plan.Problem  `json:"problems,omitempty"` // of the file at head
+	Error     string          `json:"error,omitempty"`    // the last failed effect, while it lasts
+	CheckedAt time.Time       `json:"checkedAt"`
+	GitReadAt time.Time       `json:"gitReadAt,omitzero"`
+}
+
+// State is one word for the table of `changeover status`.
+type State string
+
+// The states.
+const (
+	StateSteady             State = "Steady"
+	StateProgressing        State = "Progressing"
+	StateWaiting            State = "Waiting"
+	StateRollingBack        State = "RollingBack"
+	StateRolledBackUnpushed State = "RolledBackUnpushed"
+	StateQuarantined        State = "Quarantined"
+	StateHalted             State = "Halted"
+	StateSuspended          State = "Suspended"
+	StateComplete           State = "Complete"
+	StateInvalid            State = "Invalid"
+	StateOrphaned           State = "Orphaned"
+	StateDegraded           State = "Degraded"
+)
