@@ -1,0 +1,68 @@
+package web_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/web"
+)
+
+func TestAdviceNamesTheCommandThatHelps(t *testing.T) {
+	for reason, want := range map[decide.Reason]string{
+		decide.Suspended: "spec.suspend to false", decide.Invalid: "changeover validate plans/shop.yaml",
+		decide.BreachFrozen: "changeover resume default/shop", decide.TooManyRollbacks: "changeover resume default/shop",
+		decide.Manual: "changeover advance default/shop", decide.GateNoData: "changeover gates default/shop",
+		decide.GateFailed: "changeover rollback default/shop", decide.Steady: "The next stop is gradual@25",
+		decide.Baking: "Nothing.", decide.GitStale: "Git remote", decide.NotHealthy: "gateway 2 of 4 workers",
+	} {
+		s := waiting()
+		s.Decision.Reason = reason
+		s.Observed.Gateway = decide.Part{Known: true, Message: "2 of 4 workers"}
+		if got := strings.Join(web.Advice(s), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s: advice %q lacks %q", reason, got, want)
+		}
+	}
+}
+
+func TestAdviceOnAHoldARefusedPushAndAHalt(t *testing.T) {
+	s := waiting()
+	s.Decision.Reason = decide.Quarantined
+	s.Holds = []decide.HoldOf{{Commit: "abcdef0123456789"}}
+	wantAll(t, strings.Join(web.Advice(s), "\n"), "changeover unhold default/shop abcdef0123", "raise the position")
+	s.Pending = &decide.Pending{Branch: "changeover/rollback-shop-abc"}
+	wantAll(t, web.Advice(s)[0], "Merge changeover/rollback-shop-abc")
+	s.Pending = &decide.Pending{Error: "no route to host"}
+	wantAll(t, web.Advice(s)[0], "no route to host", "keeps trying")
+	s.Halt = &decide.HaltOf{Reason: decide.HistoryRewritten}
+	wantAll(t, strings.Join(web.Advice(s), "\n"), "rewritten", "changeover resume default/shop")
+}
+
+func TestVerdictsOfAlarmsAreNotCalledPass(t *testing.T) {
+	for _, tc := range []struct {
+		effect  plan.Effect
+		verdict gates.Verdict
+		want    string
+	}{
+		{plan.Advance, gates.Pass, "Pass"}, {plan.Enter, gates.Fail, "Fail"}, {plan.Pause, gates.Pass, "Breach"},
+		{plan.Breaches, gates.Pass, "Breach"}, {plan.Breaches, gates.Fail, "Quiet"}, {plan.Breaches, gates.NoData, "NoData"}, {plan.Pause, gates.Error, "Error"},
+	} {
+		if got := web.VerdictWord(gates.Result{Key: gates.Key{Effect: tc.effect}, Verdict: tc.verdict}); got != tc.want {
+			t.Errorf("%s %s: %s, want %s", tc.effect, tc.verdict, got, tc.want)
+		}
+	}
+}
+
+func TestSpanShowsTheTwoUnitsThatMatter(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 0: "0s", 119 * time.Second: "119s", 2 * time.Minute: "2m", 150 * time.Second: "2m30s", 45 * time.Minute: "45m",
+		3 * time.Hour: "3h", 5*time.Hour + 10*time.Minute: "5h10m", 76 * time.Hour: "3d4h", 30 * 24 * time.Hour: "30d",
+	} {
+		if got := web.Span(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package web_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/web"
+)
+
+func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func wantAll(t *testing.T, body string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(body, p) {
+			t.Errorf("answer lacks %q:\n%s", p, body)
+		}
+	}
+}
+
+func TestHealthAnswersEvenWhenNotReady(t *testing.T) {
+	f := &fakePlans{ready: errors.New("plan default/shop was not worked yet")}
+	h := web.Handler(options(f))
+	if w := get(t, h, "/healthz"); w.Code != 200 {
+		t.Errorf("healthz: %d", w.Code)
+	}
+	w := get(t, h, "/readyz")
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("readyz: %d, want 503", w.Code)
+	}
+	wantAll(t, w.Body.String(), "default/shop was not worked yet")
+	f.ready = nil
+	if w := get(t, h, "/readyz"); w.Code != 200 {
+		t.Errorf("readyz after ready: %d", w.Code)
+	}
+}
+
+func TestMetricsOfTheGivenRegistryOnly(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "changeover_test_total", Help: "A test."})
+	reg.MustRegister(c)
+	c.Add(3)
+	o := options(&fakePlans{})
+	o.Metrics = reg
+	body := get(t, web.Handler(o), "/metrics").Body.String()
+	wantAll(t, body, "changeover_test_total 3")
+	if strings.Contains(body, "go_goroutines") {
+		t.Error("metrics of the default registry are served")
+	}
+	if w := get(t, web.Handler(options(&fakePlans{})), "/metrics"); w.Code != 404 {
+		t.Errorf("without a gatherer: %d, want 404", w.Code)
+	}
+}
+
+func TestIndexShowsEveryPlanInATable(t *testing.T) {
+	f := &fakePlans{statuses: []reconciler.Status{waiting()}}
+	body := get(t, web.Handler(options(f)), "/").Body.String()
+	wantAll(t, body, `<th scope="col">Effective</th>`, `href="/plans/default/shop"`, "gradual@25", "gradual@10", "Waiting", "Baking", "90m", "bakes for 2h30m", `lang="en"`)
+	body = get(t, web.Handler(options(&fakePlans{})), "/").Body.String()
+	wantAll(t, body, "No plan yet")
+}
+
+func TestPlanPageSaysWhatWhyAndWhatNext(t *testing.T) {
+	s := waiting()
+	s.Holds = []decide.HoldOf{{Commit: "2222222222222222222222222222222222222222", At: now}}
+	f := &fakePlans{statuses: []reconciler.Status{s}, history: entries(3)}
+	body := get(t, web.Handler(options(f)), "/plans/default/shop").Body.String()
+	wantAll(t, body, "What to do", `aria-current="step">gradual@10 (effective)`, "gradual@25 (declared)", "Bakes until", "2026-03-01 13:00:00 UTC",
+		"low-errors", "errors=0.004", "Pass", "Quiet", "signal.errors &gt; 0.03", "2222222222222222222222222222222222222222")
+	if a, c := strings.Index(body, "entry a"), strings.Index(body, "entry c"); a < 0 || c < 0 || c > a {
+		t.Errorf("history is not newest first: entry a at %d, entry c at %d", a, c)
+	}
+}
+
+func TestPlanPageStandsWhenTheHistoryCannotBeRead(t *testing.T) {
+	f := &fakePlans{statuses: []reconciler.Status{waiting()}, histErr: errors.New("read history: input/output error")}
+	w := get(t, web.Handler(options(f)), "/plans/default/shop")
+	if w.Code != 200 {
+		t.Fatalf("status %d", w.Code)
+	}
+	wantAll(t, w.Body.String(), "The history cannot be read: read history: input/output error", "low-errors")
+}
+
+func TestPlanPageShowsProblemsWithTheCaret(t *testing.T) {
+	s := waiting()
+	s.Problems = []plan.Problem{{File: "plans/shop.yaml", Line: 3, Column: 5, Severity: plan.SeverityError, Code: "unknown-field", Message: "no field nam", Source: "    nam: shop"}}
+	body := get(t, web.Handler(options(&fakePlans{statuses: []reconciler.Status{s}})), "/plans/default/shop").Body.String()
+	wantAll(t, body, "plans/shop.yaml:3:5: unknown-field: no field nam", "^", "changeover validate plans/shop.yaml")
+}
+
+func TestTextOfAPlanCannotBecomeMarkup(t *testing.T) {
+	s := waiting()
+	s.Decision.Message = `<script>alert(1)</script>`
+	s.Error = `"><img src=x onerror=alert(1)>`
+	h := web.Handler(options(&fakePlans{statuses: []reconciler.Status{s}}))
+	for _, path := range []string{"/", "/plans/default/shop"} {
+		body := get(t, h, path).Body.String()
+		if strings.Contains(body, "<script") || strings.Contains(body, "<img") {
+			t.Errorf("%s: markup of a plan got through:\n%s", path, body)
+		}
+	}
+}
+
+func TestUnknownPlanIs404WithAWayBack(t *testing.T) {
+	w := get(t, web.Handler(options(&fakePlans{})), "/plans/default/none")
+	if w.Code != 404 {
+		t.Errorf("status %d, want 404", w.Code)
+	}
+	wantAll(t, w.Body.String(), "default/none", `href="/"`)
+}
+
+func TestOnlyGetAndHead(t *testing.T) {
+	h := web.Handler(options(&fakePlans{statuses: []reconciler.Status{waiting()}}))
+	for _, path := range []string{"/", "/healthz", "/readyz", "/plans/default/shop", "/style.css"} {
+		for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader("x")))
+			if w.Code != want {
+				t.Errorf("%s %s: %d, want %d", method, path, w.Code, want)
+			}
+		}
+	}
+}
+
+func TestEveryAnswerForbidsScriptsAndFrames(t *testing.T) {
+	h := web.Handler(options(&fakePlans{}))
+	for _, path := range []string{"/", "/style.css", "/healthz", "/nowhere", "/plans/a/b"} {
+		got := get(t, h, path).Header()
+		if csp := got.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "script-src") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+		if got.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: content may be sniffed", path)
+		}
+	}
+}
+
+func TestAdminAPIAndProfilesAreNotOnThePage(t *testing.T) {
+	h := web.Handler(options(&fakePlans{statuses: []reconciler.Status{waiting()}}))
+	for _, path := range []string{"/debug/pprof/", "/v1/plans", "/v1/plans/default/shop/rollback"} {
+		if w := get(t, h, path); w.Code != 404 {
+			t.Errorf("%s: %d, want 404", path, w.Code)
+		}
+	}
+}
