@@ -1,0 +1,91 @@
+# Changeover. `make` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Debian keeps nginx where only root looks for commands.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+PKG ?= ./...
+COUNT ?= 5
+FUZZTIME ?= 30s
+# Two packages at a time: the tests that measure timing share the machine with
+# what they start.
+TESTFLAGS ?= -race -count=1 -p=2 -timeout=20m
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/changeover/bin
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(CACHE)/$(GOLANGCI_VERSION)/golangci-lint
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the binaries into bin/.
+	mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: deps
+deps: ## Install the components that the tests need and that are missing (Debian).
+	@test/setup/components.sh
+
+.PHONY: test
+test: deps build ## Run all tests on real components, race detector on; a skipped test fails.
+	go vet ./...
+	test/setup/gotest.sh $(TESTFLAGS) ./...
+
+.PHONY: race
+race: ## Hunt for races: PKG=./... COUNT=5.
+	go test -race -count=$(COUNT) -p=2 -timeout=60m $(PKG)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run golangci-lint, built once into the cache.
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	@echo "lint: building golangci-lint $(GOLANGCI_VERSION) into $(@D), once"
+	mkdir -p $(@D)
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target: FUZZTIME=30s each.
+	FUZZTIME=$(FUZZTIME) test/setup/fuzz.sh
+
+.PHONY: golden
+golden: ## Rewrite golden files from what the code does now; read the diff.
+	test/setup/golden.sh
+
+.PHONY: generate
+generate: ## Run the code generators.
+	go generate ./...
+
+.PHONY: verify
+verify: ## Fail if gofmt, go mod tidy or the generators would change a file.
+	test/setup/verify.sh
+
+.PHONY: demo
+demo: build ## Play the story on this machine: ARGS=--stay keeps it up.
+	bin/changeover-demo $(ARGS)
+
+.PHONY: cluster
+cluster: ## Start a Kubernetes control plane for tests (not there yet).
+	@echo "cluster: there is no Kubernetes support in this version, so there is no control plane to start" >&2; exit 3
+
+.PHONY: accept
+accept: deps build ## Run everything at full counts (hours) and write accept.log.
+	@{ \
+	  set -x; \
+	  CHANGEOVER_ACCEPT=1 test/setup/gotest.sh -race -count=1 -p=1 -timeout=5h ./... && \
+	  go test -run '^$$' -bench . -benchmem -p=1 -timeout=2h ./... && \
+	  FUZZTIME=5m test/setup/fuzz.sh; \
+	} 2>&1 | tee accept.log
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache stays.
+	rm -rf bin accept.log

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs go test with the arguments given, shows its output without the lines of
+# tests that merely begin, and fails on a failure and on a skipped test alike:
+# a component that is missing is a failure here.
+set -euo pipefail
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+go test -v "$@" 2>&1 | tee "$log" | grep --line-buffered -vE '^=== (RUN|PAUSE|CONT|NAME) ' || status=${PIPESTATUS[0]}
+skipped=$(grep -E '^ *--- SKIP' "$log" || true)
+if [ -n "$skipped" ]; then
+  printf 'test: skipped tests are not allowed:\n%s\n' "$skipped" >&2
+  status=1
+fi
+exit "$status"
