@@ -1,0 +1,60 @@
+package bridge
+
+import (
+	"fmt"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render"
+)
+
+// Render is the config of one stop of a plan, without a mark. It fails where
+// the stop is not on the itinerary and where a bridge could not serve the
+// result, so what it returns always passes ParseConfig.
+//
+// The config shares memory with the plan: read it only.
+func Render(p *plan.Plan, stop plan.Position) (Config, error) {
+	rules, err := render.Resolve(p, stop)
+	if err != nil {
+		return Config{}, fmt.Errorf("render bridge config: %w", err)
+	}
+	c := Config{
+		Version:  Version,
+		Plan:     p.Key(),
+		Stop:     stop,
+		Salt:     p.Salt(),
+		Backends: p.Spec.Backends,
+		Rules:    make([]Rule, len(rules)),
+	}
+	if id := p.Spec.Identity; id != nil {
+		c.Identity = &Identity{Header: id.Header, Cookie: id.Cookie, Query: id.Query, ClientIP: id.ClientIP}
+		if *c.Identity == (Identity{}) {
+			// A cohort alone salts the buckets but names no key.
+			c.Identity = nil
+		}
+	}
+	for i, r := range rules {
+		c.Rules[i] = ruleOf(r)
+	}
+	if c.Hash, err = c.Sum(); err == nil {
+		err = c.Check()
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("render bridge config of plan %q at %s: %w", p.Key(), stop, err)
+	}
+	return c, nil
+}
+
+func ruleOf(r render.Rule) Rule {
+	out := Rule{Respond: r.Respond}
+	if !r.MatchesAll() {
+		out.Match = &r.Match
+	}
+	switch {
+	case r.Respond != nil:
+	case r.Split:
+		out.To, out.Percent = plan.ToSplit, &r.Percent
+	default:
+		out.To = plan.Dest(r.Side)
+	}
+	return out
+}
