@@ -1,0 +1,170 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// validator checks a plan that was read. It says nothing about fields that were
+// refused while reading.
+type validator struct {
+	d        *Document
+	p        *Plan
+	bad      []string // paths of refused fields
+	problems []Problem
+}
+
+// at reports a problem at the start of a field's value.
+func (v *validator) at(path, code, message, hint string) { v.within(path, 0, code, message, hint) }
+
+// within reports a problem at a rune of a field's value.
+func (v *validator) within(path string, offset int, code, message, hint string) {
+	if len(v.problems) > maxProblems || slices.ContainsFunc(v.bad, func(b string) bool { return below(path, b) }) {
+		return
+	}
+	v.problems = append(v.problems, v.d.Problem(path, offset, code, message, hint))
+}
+
+// whole reports whether everything at and below a path was read, so that it can
+// be judged as a whole.
+func (v *validator) whole(path string) bool {
+	return !slices.ContainsFunc(v.bad, func(b string) bool { return below(b, path) || below(path, b) })
+}
+
+// below reports whether a path is another one or a part of it.
+func below(path, of string) bool {
+	rest, ok := strings.CutPrefix(path, of)
+	return ok && (of == "" || rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// has reports whether the file gives a field.
+func (v *validator) has(path string) bool {
+	_, ok := v.d.nodes[path]
+	return ok
+}
+
+func (v *validator) plan() {
+	p := v.p
+	if p.APIVersion != APIVersion {
+		v.at("apiVersion", "api-version", fmt.Sprintf("apiVersion %s is not known", shorten(p.APIVersion)), "this version of Changeover reads "+APIVersion)
+	}
+	if p.Kind != Kind {
+		v.at("kind", "kind", fmt.Sprintf("kind %s is not a plan", shorten(p.Kind)), "write kind: "+Kind)
+	}
+	v.label("metadata.name", "name of the plan", p.Metadata.Name)
+	v.label("metadata.namespace", "namespace", p.Metadata.Namespace)
+	v.backend("spec.backends.legacy.url", p.Spec.Backends.Legacy.URL)
+	v.backend("spec.backends.modern.url", p.Spec.Backends.Modern.URL)
+	v.gateway()
+	v.identity()
+	for _, name := range slices.Sorted(maps.Keys(p.Spec.Signals)) {
+		v.signal(name, p.Spec.Signals[name])
+	}
+	v.phases()
+	v.position()
+}
+
+// label checks a DNS-1123 label.
+func (v *validator) label(path, what, name string) {
+	if !label.MatchString(name) {
+		v.at(path, "name", fmt.Sprintf("%s is no %s", shorten(name), what), labelForm)
+	}
+}
+
+const urlForm = "write it as http://HOST:PORT or https://HOST:PORT"
+
+// backend checks the URL of a backend: where to connect to, nothing more.
+func (v *validator) backend(path, raw string) {
+	report := func(message string) { v.at(path, "backend-url", message, urlForm) }
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Opaque != "":
+		report(fmt.Sprintf("%s is not a URL", shorten(raw)))
+	case u.Scheme != "http" && u.Scheme != "https":
+		report(fmt.Sprintf("%s is not an absolute http or https URL", shorten(raw)))
+	case u.User != nil:
+		v.at(path, "backend-url", "the URL holds a user or password", "credentials do not belong into Git; "+urlForm)
+	case !isHost(u.Hostname(), strings.HasPrefix(u.Host, "[")):
+		report(fmt.Sprintf("%s names no host", shorten(raw)))
+	case !isPort(u):
+		report(fmt.Sprintf("%s has no valid port", shorten(raw)))
+	case u.Path != "" && u.Path != "/":
+		report(fmt.Sprintf("the URL has the path %s; requests keep their own path", shorten(u.Path)))
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(raw, "#"):
+		report("the URL has a query or fragment")
+	}
+}
+
+// isHost reports whether a host is a name or an address. In brackets stands an
+// IPv6 address.
+func isHost(host string, brackets bool) bool {
+	if brackets {
+		a, err := netip.ParseAddr(host)
+		return err == nil && a.Is6() && a.Zone() == ""
+	}
+	return hostname.MatchString(host)
+}
+
+// isPort reports whether the port of a URL is absent or one to connect to.
+func isPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0
+}
+
+func (v *validator) gateway() {
+	g := v.p.Spec.Gateway
+	if g == nil || !v.whole("spec.gateway") {
+		return
+	}
+	switch {
+	case g.NGINX == nil && g.Bridge == nil:
+		v.at("spec.gateway", "gateway", "the gateway is not named", "give exactly one of nginx and bridge, such as nginx: {}")
+	case g.NGINX != nil && g.Bridge != nil:
+		v.at("spec.gateway", "gateway", "two gateways are named", "give exactly one of nginx and bridge")
+	}
+}
+
+func (v *validator) identity() {
+	const path = "spec.identity"
+	id := v.p.Spec.Identity
+	if id == nil {
+		return
+	}
+	given := 0
+	for _, set := range []bool{id.Header != "", id.Cookie != "", id.Query != "", id.ClientIP} {
+		if set {
+			given++
+		}
+	}
+	if given != 1 && v.whole(path) {
+		v.at(path, "identity", fmt.Sprintf("identity has %d of header, cookie, query and clientIP", given), "give exactly one; clientIP is given as clientIP: true")
+	}
+	can := v.abilities()
+	v.named(path+".header", "header", id.Header, token, can.header)
+	v.named(path+".cookie", "cookie", id.Cookie, token, can.cookie)
+	v.named(path+".query", "query parameter", id.Query, queryName, can.query)
+	if id.Cohort != "" && !cohort.MatchString(id.Cohort) {
+		v.at(path+".cohort", "name", fmt.Sprintf("%s is no cohort", shorten(id.Cohort)), "use letters, digits, -, _ and ., at most 63, with a letter or digit at both ends")
+	}
+}
+
+func (v *validator) signal(name string, s Signal) {
+	path := join("spec.signals", name)
+	switch {
+	case !identifier.MatchString(name):
+		v.at(path, "name", fmt.Sprintf("%s is no name for a signal", shorten(name)), "use letters, digits and _, at most 63, not beginning with a digit: expressions read it as signal.NAME")
+	case slices.Contains(celWords, name):
+		v.at(path, "name", fmt.Sprintf("%q is a word of CEL and cannot name a signal", name), "choose another name: expressions read it as signal.NAME")
+	}
+	if s.Samples != nil && s.Samples.Min <= 0 {
+		v.at(path+".samples.min", "samples", "min must be above 0", "say how many samples prove something; 400 clean ones prove less than 1 %")
+	}
+}
