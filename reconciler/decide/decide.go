@@ -199,7 +199,8 @@ func (s *state) breached() (Decision, bool) {
 	it := s.itinerary()
 	u := s.Record.undoSet(it, depth)
 	msg := describe(ev)
-	if len(u.commits) > 0 {
+	leads := after(it, s.effective(), u.target) || u.target == s.effective() && u.revision != s.Record.Applied.Revision
+	if len(u.commits) > 0 && leads {
 		return Decision{Verb: Rollback, Target: u.target, Revision: u.revision, Undo: u.commits, Reason: Breach, Message: msg, Evidence: ev}, true
 	}
 	if len(it) > 0 && after(it, s.effective(), it[0]) {

@@ -1,0 +1,185 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// errMoving says that a move waits for health: a state of the plan, no failure.
+var errMoving = errors.New("the move waits")
+
+// carryOut brings the world to what the record intends: the move under way, or
+// where there is none, what was applied, should the data plane have drifted.
+func (w *worker) carryOut(ctx context.Context, in *decide.Input) error {
+	if w.rec.Move == nil {
+		return w.keep(ctx, in)
+	}
+	v, err := w.version(ctx, w.rec.Move.Revision)
+	if err != nil {
+		return err
+	}
+	for w.rec.Move != nil {
+		if ctx.Err() != nil {
+			return errMoving // a started effect is finished, the next is not begun
+		}
+		if err := w.step(ctx, in, v); err != nil {
+			if errors.Is(err, errMoving) {
+				return err
+			}
+			if serr := w.save(ctx, w.rec.Failed(err.Error())); serr != nil {
+				return errors.Join(err, serr)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// step does the move's step and writes down that it is done. Every step may be
+// done again: a crash between the two repeats it.
+func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) error {
+	m := *w.rec.Move
+	switch m.Step {
+	case decide.StepExpand:
+		if err := w.onCluster(ctx, v, m.To, Cluster.Expand); err != nil {
+			return fmt.Errorf("expand the cluster for %s: %w", m.To, err)
+		}
+		return w.stepped(ctx, decide.StepHealth)
+	case decide.StepHealth:
+		if err := w.healthy(ctx, v, m.To); err != nil {
+			return err
+		}
+		return w.stepped(ctx, decide.StepTraffic)
+	case decide.StepTraffic, decide.StepObserve:
+		// Apply returns when the data plane was seen to serve the stop.
+		if err := w.moveTraffic(ctx, v, m.To, in.Now); err != nil {
+			return fmt.Errorf("move the traffic to %s: %w", m.To, err)
+		}
+		return w.stepped(ctx, decide.StepContract)
+	case decide.StepContract:
+		if err := w.onCluster(ctx, v, m.To, Cluster.Contract); err != nil {
+			return fmt.Errorf("contract the cluster for %s: %w", m.To, err)
+		}
+		return w.finish(ctx, in, v)
+	}
+	return fmt.Errorf("go on with the move to %s: unknown step %q in the record", m.To, m.Step)
+}
+
+// stepped writes the step down where a step with effects follows. Without a
+// cluster only the traffic has any, and the record need not be written for the
+// others.
+func (w *worker) stepped(ctx context.Context, next decide.Step) error {
+	rec := w.rec.Stepped(next)
+	if w.r.o.Cluster == nil {
+		w.rec = rec
+		return nil
+	}
+	return w.save(ctx, rec)
+}
+
+func (w *worker) onCluster(ctx context.Context, v plan.Version, stop plan.Position, do func(Cluster, context.Context, plan.Version, plan.Position) error) error {
+	if w.r.o.Cluster == nil {
+		return nil
+	}
+	ctx, cancel := effect(ctx, clusterDeadline)
+	defer cancel()
+	return do(w.r.o.Cluster, ctx, v, stop)
+}
+
+// effect detaches a call from the daemon's own end, so that what was started
+// is finished, and bounds it.
+func effect(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
+}
+
+func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position) error {
+	if w.r.o.Cluster == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	ok, why, err := w.r.o.Cluster.Healthy(ctx, v, stop)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the health of %s: %w", stop, err)
+	case !ok:
+		w.log.Info("the move waits for health", "stop", stop.String(), "why", why)
+		return errMoving
+	}
+	return nil
+}
+
+// moveTraffic brings the gateway to a stop and returns when it was observed.
+func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Position, since time.Time) error {
+	if v.Plan.Spec.Gateway == nil {
+		return nil
+	}
+	t := w.traffic(v.Plan)
+	if t == nil {
+		return errors.New("the daemon was started without the gateway that the plan names: see `changeover run --help`")
+	}
+	ctx, cancel := effect(ctx, trafficDeadline)
+	defer cancel()
+	begun := w.r.o.Now()
+	err := t.Apply(ctx, v.Plan, Mark{Key: w.key, Stop: stop, Since: since, Revision: v.Revision, Holds: w.rec.Held()})
+	w.r.metrics.applied(w.key, "gateway", w.r.o.Now().Sub(begun), err)
+	return err
+}
+
+// finish records that the move is done, and lets the data plane carry the time
+// from which the bake counts.
+func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) error {
+	m := *w.rec.Move
+	now := w.r.o.Now()
+	if err := w.save(ctx, w.rec.Finish(now)); err != nil {
+		return err
+	}
+	in.Applied = v
+	w.observed.Gateway = decide.Part{Known: v.Plan.Spec.Gateway != nil, Healthy: true, Stop: m.To}
+	w.observedAt = now
+	w.r.metrics.moved(w.key, m, now, w.breach)
+	w.breach = time.Time{}
+	w.log.Info("observed in the data plane", "from", m.From.String(), "to", m.To.String(), "took", now.Sub(m.Started).String())
+	return w.moveTraffic(ctx, v, m.To, w.rec.Applied.Since)
+}
+
+// keep corrects drift: the data plane no longer serves what was applied, or its
+// config does not carry the record's facts.
+func (w *worker) keep(ctx context.Context, in *decide.Input) error {
+	a, g := w.rec.Applied, w.observed.Gateway
+	if a == nil || !g.Known || in.Git.Gone {
+		return nil
+	}
+	if h := w.rec.Halt; h != nil && h.Reason == decide.StateMismatch {
+		return nil
+	}
+	if g.Healthy && w.marked(*a) {
+		return nil
+	}
+	v, err := w.version(ctx, a.Revision)
+	if err != nil {
+		return err
+	}
+	if !g.Healthy {
+		w.log.Warn("the data plane does not serve what was applied: it is applied again", "stop", a.Stop.String(), "why", g.Message)
+		w.r.metrics.drift(w.key)
+	}
+	if err := w.moveTraffic(ctx, v, a.Stop, a.Since); err != nil {
+		return fmt.Errorf("apply %s again: %w", a.Stop, err)
+	}
+	w.observedAt = time.Time{}
+	return nil
+}
+
+// marked reports whether the config carries what a lost record would be
+// rebuilt from.
+func (w *worker) marked(a decide.Applied) bool {
+	m := w.mark
+	return m == nil || m.Stop == a.Stop && m.Since.Equal(a.Since) && m.Revision == a.Revision && slices.Equal(m.Holds, w.rec.Held())
+}

@@ -1,0 +1,176 @@
+package reconciler
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// branch is what was last read of the watched branch. It is replaced whole,
+// never changed.
+type branch struct {
+	head    plan.Revision // empty until the branch was read once
+	readAt  time.Time
+	plans   map[plan.Key]headPlan
+	checked map[[sha256.Size]byte][]plan.Problem // by a file's text: problems of its gates
+	unnamed map[string][]plan.Problem            // by path: files that no longer tell whose plan they are
+	err     string                               // why the last reading failed; empty where it did not
+	backAt  time.Time                            // when a reading last succeeded after one that failed
+}
+
+// headPlan is one plan as the branch's head has it.
+type headPlan struct {
+	version  plan.Version
+	problems []plan.Problem // errors only matter for validity
+}
+
+func (h headPlan) valid() bool { return !plan.HasErrors(h.problems) }
+
+// watch reads the remote at the interval, and wakes the plans that a new head
+// may concern: all of them, as a change may be a trailer.
+func (r *Reconciler) watch(ctx context.Context) error {
+	tick := time.NewTicker(r.o.GitInterval)
+	defer tick.Stop()
+	for {
+		r.poll(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// poll reads the remote once. A failure leaves what was known in force.
+func (r *Reconciler) poll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, gitDeadline)
+	defer cancel()
+	begun := r.o.Now()
+	b, err := r.readBranch(ctx, begun)
+	r.metrics.git("poll", r.o.Now().Sub(begun), err)
+	r.mu.Lock()
+	old := r.branch
+	if err != nil {
+		r.branch.err = err.Error()
+	} else {
+		b.backAt = old.backAt
+		if old.err != "" {
+			b.backAt = b.readAt
+		}
+		r.branch = b
+	}
+	r.mu.Unlock()
+	switch {
+	case err != nil && old.err != err.Error():
+		r.o.Log.Warn("git could not be read: what was last read stays in force", "err", err.Error())
+	case err == nil && old.err != "":
+		r.o.Log.Info("git can be read again", "head", string(b.head))
+	}
+	if err != nil {
+		return
+	}
+	for key := range b.plans {
+		r.worker(key)
+	}
+	if old.head != b.head || old.err != "" {
+		r.wakeAll()
+	}
+}
+
+func (r *Reconciler) wakeAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key := range r.plans {
+		r.queue.Add(key)
+	}
+}
+
+// readBranch polls, and lists and checks the plans where the head is new.
+func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, error) {
+	old := r.branchNow()
+	head, err := r.o.Source.Poll(ctx)
+	if err != nil {
+		return branch{}, err
+	}
+	if head == old.head {
+		old.readAt, old.err = at, ""
+		return old, nil
+	}
+	files, err := r.o.Source.Plans(ctx, head)
+	if err != nil {
+		return branch{}, fmt.Errorf("list the plans at %s: %w", head.Short(), err)
+	}
+	b := branch{
+		head: head, readAt: at, plans: map[plan.Key]headPlan{}, unnamed: map[string][]plan.Problem{},
+		checked: map[[sha256.Size]byte][]plan.Problem{},
+	}
+	for _, f := range files {
+		problems := slices.Concat(f.Problems, b.check(old, f.Document))
+		key := plan.Key{}
+		if p := f.Version.Plan; p != nil {
+			key = p.Key()
+		}
+		if key.Name == "" {
+			r.o.Log.Warn("a file does not tell whose plan it is", "file", f.Version.Path, "why", firstError(problems))
+			b.unnamed[f.Version.Path] = problems
+			continue
+		}
+		hp := b.plans[key]
+		if hp.version.IsZero() {
+			hp.version = f.Version
+		}
+		hp.problems = slices.Concat(hp.problems, problems)
+		plan.Sort(hp.problems)
+		b.plans[key] = hp
+	}
+	return b, nil
+}
+
+// check compiles the gates of a file, unless this very text was checked at the
+// head before.
+func (b *branch) check(old branch, doc *plan.Document) []plan.Problem {
+	if doc == nil {
+		return nil
+	}
+	sum := sha256.Sum256(doc.Source)
+	problems, ok := old.checked[sum]
+	if !ok {
+		problems = gates.Check(doc)
+	}
+	b.checked[sum] = problems
+	return problems
+}
+
+func (r *Reconciler) branchNow() branch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.branch
+}
+
+// gitBackAt is when the remote could be read again after it could not.
+func (r *Reconciler) gitBackAt() time.Time { return r.branchNow().backAt }
+
+// firstError says in one line why a plan is not valid.
+func firstError(problems []plan.Problem) string {
+	n := 0
+	first := ""
+	for _, p := range problems {
+		if p.Severity == plan.SeverityWarning {
+			continue
+		}
+		if n == 0 {
+			first = p.String()
+		}
+		n++
+	}
+	if n > 1 {
+		first += fmt.Sprintf(" (and %d more)", n-1)
+	}
+	return strings.TrimSpace(first)
+}

@@ -1,0 +1,293 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// load reads the record once; where there is none it is rebuilt from Git and
+// the data plane when these are read.
+func (w *worker) load(ctx context.Context) error {
+	if w.loaded {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	rec, _, err := w.r.o.Recorder.Load(ctx, w.key)
+	if err != nil {
+		return fmt.Errorf("load the record: %w", err)
+	}
+	w.rec, w.loaded = rec, true
+	return nil
+}
+
+// gather reads everything that a decision reads.
+func (w *worker) gather(ctx context.Context) (decide.Input, error) {
+	in := decide.Input{Now: w.r.o.Now(), Limits: w.r.o.Limits}
+	b := w.r.branchNow()
+	in.Git.ReadAt = b.readAt
+	if err := w.readHead(ctx, b, &in); err != nil {
+		return in, err
+	}
+	if w.rec.Applied == nil && w.rec.Move == nil && !in.Head.IsZero() {
+		if err := w.rebuild(ctx, in.Head, b.head); err != nil {
+			return in, err
+		}
+	}
+	if a := w.rec.Applied; a != nil {
+		var err error
+		if in.Applied, err = w.version(ctx, a.Revision); err != nil {
+			return in, err
+		}
+	}
+	if g := w.rec.Good; g != nil {
+		v, err := w.version(ctx, g.Revision)
+		switch {
+		case err == nil:
+			in.Good = v
+		case !errors.Is(err, ErrNoPlan):
+			return in, err
+		}
+	}
+	if in.Head.IsZero() {
+		in.Head = in.Applied
+	}
+	in.Record = w.rec
+	w.observe(ctx, in)
+	in.Observed = w.observed
+	return in, w.evaluate(ctx, &in)
+}
+
+// readHead finds the version that governs, after taking in the commits since
+// the record last saw the branch.
+func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error {
+	hp, listed := b.plans[w.key]
+	if b.head != "" && b.head != w.rec.Seen {
+		it := hp.itinerary()
+		if it == nil && w.rec.Valid != "" {
+			v, err := w.version(ctx, w.rec.Valid)
+			if err != nil {
+				return err
+			}
+			it = v.Plan.Itinerary()
+		}
+		if err := w.seeChanges(ctx, b.head, it, in.Now); err != nil {
+			return err
+		}
+	}
+	switch {
+	case listed && hp.valid():
+		in.Head = hp.version
+		if n := len(w.rec.Changes); n > 0 {
+			// The plan did not change since: this name stays the same
+			// when others commit on top.
+			in.Head.Revision = w.rec.Changes[n-1].Commit
+		}
+		if w.rec.Valid != in.Head.Revision {
+			rec := w.rec.Clone()
+			rec.Valid = in.Head.Revision
+			return w.save(ctx, rec)
+		}
+		return nil
+	case listed:
+		in.Git.Invalid = firstError(hp.problems)
+	case b.head != "":
+		in.Git.Gone = true
+	}
+	if w.rec.Valid == "" {
+		return nil
+	}
+	var err error
+	if in.Head, err = w.version(ctx, w.rec.Valid); err != nil {
+		return err
+	}
+	if problems, ok := b.unnamed[in.Head.Path]; ok && in.Git.Gone {
+		// The file is there but so broken that it names no plan.
+		in.Git.Gone, in.Git.Invalid = false, firstError(problems)
+	}
+	return nil
+}
+
+func (h headPlan) itinerary() plan.Itinerary {
+	if h.version.Plan == nil || !h.valid() {
+		return nil
+	}
+	return h.version.Plan.Itinerary()
+}
+
+// seeChanges takes in the commits since Seen, or the whole history anew where
+// the branch was rewritten.
+func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Itinerary, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, gitDeadline)
+	defer cancel()
+	since := w.rec.Seen
+	if since != "" {
+		ok, err := w.r.o.Source.Contains(ctx, head, since)
+		if err != nil {
+			return fmt.Errorf("look for %s in the branch: %w", since.Short(), err)
+		}
+		if !ok {
+			all, err := w.r.o.Source.Changes(ctx, w.key, "", head)
+			if err != nil {
+				return fmt.Errorf("read the plan's history: %w", err)
+			}
+			return w.save(ctx, w.rec.Rewritten(head, all, now))
+		}
+	}
+	found, err := w.r.o.Source.Changes(ctx, w.key, since, head)
+	if err != nil {
+		return fmt.Errorf("read the plan's history: %w", err)
+	}
+	next := w.rec.See(it, head, found, now)
+	if len(found) == 0 && since != "" {
+		// Nothing of this plan: remembered when there is something to save.
+		w.rec = next
+		return nil
+	}
+	return w.save(ctx, next)
+}
+
+// rebuild makes the record from Git and the marks in the data plane, where
+// there are any.
+func (w *worker) rebuild(ctx context.Context, head plan.Version, seen plan.Revision) error {
+	t := w.traffic(head.Plan)
+	if t == nil {
+		return nil
+	}
+	octx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	st, err := t.Observe(octx, head.Plan, head.Plan.Spec.Position)
+	if err != nil {
+		return fmt.Errorf("look for the plan in the data plane, as there is no record of it: %w", err)
+	}
+	if st.Mark == nil || st.Mark.Stop.IsZero() {
+		return nil
+	}
+	v, err := w.version(ctx, st.Mark.Revision)
+	if err != nil {
+		return fmt.Errorf("rebuild the lost record from revision %s, which the data plane names: %w", st.Mark.Revision.Short(), err)
+	}
+	w.log.Warn("the record was lost: it is rebuilt from git and the data plane", "stop", st.Mark.Stop.String(), "revision", string(v.Revision))
+	rec := decide.Rebuild(head.Plan.Itinerary(), v, st.Mark.Stop, st.Mark.Since, st.Mark.Holds, seen, w.rec.Changes)
+	rec.Valid = w.rec.Valid
+	return w.save(ctx, rec)
+}
+
+// version reads the plan at a revision; it needs the local store only.
+func (w *worker) version(ctx context.Context, rev plan.Revision) (plan.Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	v, err := w.r.o.Source.Version(ctx, w.key, rev)
+	if err != nil {
+		return plan.Version{}, fmt.Errorf("read the plan at %s: %w", rev.Short(), err)
+	}
+	v.Revision = rev
+	return v, nil
+}
+
+// traffic is the gateway that the plan names; nil where it names none or the
+// daemon has none of its kind.
+func (w *worker) traffic(p *plan.Plan) Traffic {
+	switch g := p.Spec.Gateway; {
+	case g == nil:
+	case g.NGINX != nil:
+		return w.r.o.NGINX
+	case g.Bridge != nil:
+		return w.r.o.Bridge
+	}
+	return nil
+}
+
+// observe reads the data plane back: at the drift interval, and at every
+// evaluation while something is under way or wrong.
+func (w *worker) observe(ctx context.Context, in decide.Input) {
+	settled := w.rec.Move == nil && w.observed.Gateway.Healthy && in.Head.Plan != nil && in.Head.Plan.Spec.Position == w.observed.Gateway.Stop
+	if settled && in.Now.Sub(w.observedAt) < w.r.o.DriftInterval {
+		return
+	}
+	w.observed, w.observedAt = decide.Observed{}, in.Now
+	if in.Applied.IsZero() || in.Applied.Plan.Spec.Gateway == nil {
+		return
+	}
+	w.observed.Gateway = w.observeTraffic(ctx, in)
+}
+
+func (w *worker) observeTraffic(ctx context.Context, in decide.Input) decide.Part {
+	t := w.traffic(in.Applied.Plan)
+	if t == nil {
+		return decide.Part{Known: true, Message: "the daemon was started without the gateway that the plan names"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	st, err := t.Observe(ctx, in.Applied.Plan, in.Record.Applied.Stop)
+	if err != nil {
+		return decide.Part{Known: true, Message: err.Error()}
+	}
+	w.mark = st.Mark
+	part := decide.Part{Known: true, Healthy: st.Serving, Message: st.Message}
+	if st.Mark != nil {
+		part.Stop = st.Mark.Stop
+	}
+	return part
+}
+
+// evaluate samples and evaluates the gates that the decision will read.
+func (w *worker) evaluate(ctx context.Context, in *decide.Input) error {
+	wants := decide.Wants(*in)
+	progs := make([]*gates.Program, len(wants))
+	var needs []gates.Need
+	for i, want := range wants {
+		p, err := w.program(want.Version)
+		if err != nil {
+			return err
+		}
+		progs[i] = p
+		needs = append(needs, p.Needs([]gates.Request{want.Request})...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, sampleDeadline)
+	defer cancel()
+	snap := gates.Snapshot{Now: in.Now, Facts: facts(*in)}
+	if len(needs) > 0 {
+		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
+	}
+	for i, want := range wants {
+		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
+	}
+	return nil
+}
+
+func facts(in decide.Input) gates.Facts {
+	f := gates.Facts{Health: gates.Health{
+		Cluster: !in.Observed.Cluster.Known || in.Observed.Cluster.Healthy,
+		Gateway: !in.Observed.Gateway.Known || in.Observed.Gateway.Healthy,
+	}}
+	if !in.Head.IsZero() {
+		f.Declared = in.Head.Plan.Spec.Position
+	}
+	if a := in.Record.Applied; a != nil {
+		f.Position, f.StopSince, f.PhaseSince = a.Stop, a.Since, a.PhaseSince
+	}
+	return f
+}
+
+// program compiles a version's gates, once for each content.
+func (w *worker) program(v plan.Version) (*gates.Program, error) {
+	if p, ok := w.programs[v.Content]; ok {
+		return p, nil
+	}
+	p, err := gates.Compile(v.Plan, gates.Options{Interval: w.r.o.Interval})
+	if err != nil {
+		return nil, fmt.Errorf("compile the gates at %s: %w", v.Revision.Short(), err)
+	}
+	if len(w.programs) >= 8 {
+		clear(w.programs)
+	}
+	w.programs[v.Content] = p
+	return p, nil
+}

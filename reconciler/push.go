@@ -1,0 +1,153 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// pushResult is the answer of a push.
+type pushResult struct {
+	pushed Pushed
+	err    error
+	newer  bool // the branch moved on: take in what came, then push again
+}
+
+// startPush sends the pending revert to the branch, beside everything else:
+// neither traffic nor cluster waits for it, nor it for them.
+func (w *worker) startPush(ctx context.Context) {
+	p := w.rec.Pending
+	if p == nil || p.Branch != "" || ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pushing || w.pushed != nil || w.r.o.Now().Before(w.pushAfter) && w.pushBegun.After(w.r.gitBackAt()) {
+		return
+	}
+	w.pushing, w.pushBegun = true, w.r.o.Now()
+	u, seen := w.undo(*p), w.rec.Seen
+	w.r.pushes.Go(func() {
+		ctx, cancel := effect(ctx, gitDeadline)
+		defer cancel()
+		res := w.r.push(ctx, u, seen)
+		w.mu.Lock()
+		w.pushing, w.pushed = false, &res
+		w.mu.Unlock()
+		w.r.queue.Add(w.key)
+	})
+}
+
+// undo puts the pending revert in the terms of Source.
+func (w *worker) undo(p decide.Pending) Undo {
+	u := Undo{
+		Key: w.key, Commits: slices.Clone(p.Undo), From: p.From, Target: p.Target,
+		Message: p.Message, Evidence: evidence(p.Evidence), At: p.At,
+	}
+	for _, r := range p.Evidence {
+		if !slices.Contains(u.Gates, r.Name) {
+			u.Gates = append(u.Gates, r.Name)
+		}
+	}
+	if w.rec.Good != nil {
+		u.Good = w.rec.Good.Revision
+	}
+	return u
+}
+
+// evidence is the values of the breached gates in one line.
+func evidence(rs gates.Results) string {
+	var out []string
+	for _, r := range rs {
+		for _, name := range sortedKeys(r.Values) {
+			out = append(out, fmt.Sprintf("%s=%g", name, r.Values[name]))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), " ")
+}
+
+// push reads the branch first: what people committed after the breach wins.
+func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) pushResult {
+	begun := r.o.Now()
+	r.poll(ctx)
+	b := r.branchNow()
+	if b.err != "" {
+		return pushResult{err: errors.New(b.err)}
+	}
+	if b.head != seen {
+		return pushResult{newer: true}
+	}
+	pushed, err := r.o.Source.Push(ctx, u)
+	r.metrics.git("push", r.o.Now().Sub(begun), err)
+	if err == nil {
+		r.poll(ctx)
+	}
+	return pushResult{pushed: pushed, err: err}
+}
+
+// takePush takes in the answer of a push that has ended.
+func (w *worker) takePush(ctx context.Context) error {
+	w.mu.Lock()
+	res := w.pushed
+	w.pushed = nil
+	w.mu.Unlock()
+	if res == nil || res.newer {
+		return nil
+	}
+	p := w.rec.Pending
+	now := w.r.o.Now()
+	if res.err != nil {
+		if p == nil {
+			return nil
+		}
+		rec := w.rec.Clone()
+		rec.Pending.Attempts++
+		rec.Pending.Error = res.err.Error()
+		if errors.Is(res.err, ErrMismatch) && rec.Halt == nil {
+			rec.Halt = &decide.HaltOf{Reason: decide.RevertMismatch, Message: res.err.Error(), At: now, Head: rec.Seen}
+		}
+		if p.Error != rec.Pending.Error {
+			w.log.Error("the revert is not on the branch yet; it is pushed again", "err", res.err.Error(), "attempts", rec.Pending.Attempts)
+		}
+		w.setPushAfter(now.Add(min(backoff(rec.Pending.Attempts), 30*time.Second)))
+		return w.save(ctx, rec)
+	}
+	w.setPushAfter(time.Time{})
+	w.logPush(ctx, p, res.pushed, now)
+	return w.save(ctx, w.rec.Pushed(res.pushed.Branch))
+}
+
+func (w *worker) setPushAfter(t time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pushAfter = t
+}
+
+// logPush tells people where the revert is.
+func (w *worker) logPush(ctx context.Context, p *decide.Pending, pushed Pushed, now time.Time) {
+	e := Entry{At: now, Verb: decide.Rollback, Reason: decide.Breach, Commits: pushed.Commits}
+	if p != nil {
+		e.From, e.To, e.Evidence = p.From, p.Target, p.Evidence
+	}
+	switch pushed.Outcome {
+	case PushedNothing:
+		e.Message = "the branch already declares it: no revert was needed"
+	case PushedBranch:
+		e.Message = fmt.Sprintf("the branch refused the revert: it is on branch %s and waits to be merged", pushed.Branch)
+	default:
+		e.Message = fmt.Sprintf("the revert is on the branch at %s", pushed.Head.Short())
+	}
+	if len(pushed.Notes) > 0 {
+		e.Message += "; " + strings.Join(pushed.Notes, "; ")
+	}
+	w.log.Info("pushed", "outcome", string(pushed.Outcome), "head", string(pushed.Head), "branch", pushed.Branch, "message", e.Message)
+	w.append(ctx, e, pushed.Outcome == PushedBranch)
+}

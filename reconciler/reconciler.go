@@ -1,0 +1,160 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// Options are the ports and the bounds of a Reconciler. Source, Sampler,
+// Recorder, Notifier, Now and Log are required.
+type Options struct {
+	Source   Source
+	NGINX    Traffic // nil where the daemon has no nginx
+	Bridge   Traffic // nil where the daemon has no bridge
+	Cluster  Cluster // nil where the daemon has no cluster
+	Sampler  Sampler
+	Recorder Recorder
+	Notifier Notifier
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	Interval      time.Duration // between evaluations of a plan; 15s where zero
+	GitInterval   time.Duration // between readings of the remote; 15s where zero
+	DriftInterval time.Duration // between comparisons with the data plane; 1m where zero
+	Limits        decide.Limits
+
+	Registerer prometheus.Registerer // nil: metrics are not exposed
+}
+
+// concurrency is how many plans are worked at the same time.
+const concurrency = 4
+
+// Deadlines of the calls that a plan's work makes.
+const (
+	gitDeadline     = 60 * time.Second
+	sampleDeadline  = 20 * time.Second
+	trafficDeadline = 45 * time.Second
+	observeDeadline = 10 * time.Second
+	clusterDeadline = 2 * time.Minute
+	storeDeadline   = 10 * time.Second
+)
+
+// Reconciler brings every plan of a branch toward what Git declares. Its
+// methods may be called from several goroutines.
+type Reconciler struct {
+	o       Options
+	queue   workqueue.TypedDelayingInterface[plan.Key]
+	metrics *metrics
+	pushes  sync.WaitGroup
+
+	mu     sync.Mutex
+	branch branch
+	plans  map[plan.Key]*worker
+	fatal  error
+}
+
+// New checks the options. It starts nothing.
+func New(o Options) (*Reconciler, error) {
+	for name, missing := range map[string]bool{
+		"Source": o.Source == nil, "Sampler": o.Sampler == nil, "Recorder": o.Recorder == nil,
+		"Notifier": o.Notifier == nil, "Now": o.Now == nil, "Log": o.Log == nil,
+	} {
+		if missing {
+			return nil, fmt.Errorf("start the reconciler: option %s is not set", name)
+		}
+	}
+	setDefault(&o.Interval, 15*time.Second)
+	setDefault(&o.GitInterval, 15*time.Second)
+	setDefault(&o.DriftInterval, time.Minute)
+	setDefault(&o.Limits.GitMaxAge, 5*time.Minute)
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Reconciler{o: o, metrics: m, plans: map[plan.Key]*worker{}}, nil
+}
+
+func setDefault(d *time.Duration, v time.Duration) {
+	if *d == 0 {
+		*d = v
+	}
+}
+
+// Run works until the context ends. An effect that was begun is finished, the
+// next is not begun.
+func (r *Reconciler) Run(ctx context.Context) error {
+	r.queue = workqueue.NewTypedDelayingQueue[plan.Key]()
+	if err := r.loadKeys(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.watch(ctx) })
+	for range concurrency {
+		g.Go(func() error { return r.serve(ctx) })
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		r.queue.ShutDown()
+		return nil
+	})
+	err := g.Wait()
+	r.pushes.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// loadKeys finds the plans that have a record, so that they are worked even
+// while Git cannot be read.
+func (r *Reconciler) loadKeys(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	keys, err := r.o.Recorder.Keys(ctx)
+	if err != nil {
+		return fmt.Errorf("list the records: %w", err)
+	}
+	for _, k := range keys {
+		r.worker(k)
+		r.queue.Add(k)
+	}
+	return nil
+}
+
+// serve works plans as the queue gives them. The queue never gives one plan to
+// two workers at once.
+func (r *Reconciler) serve(ctx context.Context) error {
+	for {
+		key, stop := r.queue.Get()
+		if stop {
+			return nil
+		}
+		if ctx.Err() == nil {
+			r.queue.AddAfter(key, r.workOnce(ctx, key))
+		}
+		r.queue.Done(key)
+	}
+}
+
+// worker returns the plan's state in memory, made where it is new.
+func (r *Reconciler) worker(key plan.Key) *worker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w, ok := r.plans[key]
+	if !ok {
+		w = newWorker(r, key)
+		r.plans[key] = w
+	}
+	return w
+}

@@ -1,0 +1,196 @@
+package reconciler
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+func stack() string { return string(debug.Stack()) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// announce tells people of a decision that is not the one before: one log
+// line, a line of history, and a page where somebody must look.
+func (w *worker) announce(ctx context.Context, in decide.Input, d decide.Decision) {
+	w.r.metrics.decided(w.key, d)
+	if same(d, w.last) {
+		w.log.Debug("decided", "verb", string(d.Verb), "reason", string(d.Reason), "message", d.Message)
+		return
+	}
+	w.last = d
+	if d.Verb == decide.Rollback && w.breach.IsZero() {
+		w.breach = in.Now
+	}
+	w.log.Info("decided", "verb", string(d.Verb), "reason", string(d.Reason), "target", d.Target.String(),
+		"declared", declared(in).String(), "undo", d.Undo, "message", d.Message)
+	if d.Verb == decide.Hold || d.Reason == decide.Resuming {
+		return
+	}
+	e := Entry{
+		At: in.Now, Verb: d.Verb, Reason: d.Reason, To: d.Target, Message: d.Message, Commits: d.Undo, Evidence: d.Evidence,
+	}
+	if a := in.Record.Applied; a != nil {
+		e.From = a.Stop
+	}
+	w.append(ctx, e, d.Verb == decide.Rollback || d.Verb == decide.Halt)
+}
+
+// same reports whether two decisions say the same to people. Messages carry
+// values, which change at every evaluation.
+func same(a, b decide.Decision) bool {
+	return a.Verb == b.Verb && a.Reason == b.Reason && a.Target == b.Target && a.Revision == b.Revision && slices.Equal(a.Undo, b.Undo)
+}
+
+func declared(in decide.Input) plan.Position {
+	if in.Head.IsZero() {
+		return plan.Position{}
+	}
+	return in.Head.Plan.Spec.Position
+}
+
+// append adds to the history. A history that cannot be written is logged and
+// keeps nothing from happening: the record is what counts.
+func (w *worker) append(ctx context.Context, e Entry, page bool) {
+	sctx, cancel := effect(ctx, storeDeadline)
+	defer cancel()
+	if err := w.r.o.Recorder.Append(sctx, w.key, e); err != nil {
+		w.log.Error("the history could not be written", "err", err.Error())
+	}
+	w.r.o.Notifier.Notify(ctx, w.key, e, page)
+}
+
+// report makes the status from what is known now.
+func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision) {
+	b := w.r.branchNow()
+	s := Status{
+		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
+		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt,
+		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt,
+	}
+	if !in.Head.IsZero() {
+		s.Itinerary = in.Head.Plan.Itinerary()
+	}
+	if a := w.rec.Applied; a != nil {
+		s.Effective, s.Since, s.Applied = a.Stop, a.Since, a.Revision
+		if !in.Applied.IsZero() {
+			s.BakedAt = a.Since.Add(time.Duration(in.Applied.Plan.BakeAt(a.Stop)))
+		}
+	}
+	s.State = stateOf(in, w.rec, d)
+	w.r.metrics.status(s)
+	w.mu.Lock()
+	w.status = s
+	w.mu.Unlock()
+	if gist := gistOf(s); !reflect.DeepEqual(gist, w.saved) {
+		sctx, cancel := effect(ctx, storeDeadline)
+		defer cancel()
+		if err := w.r.o.Recorder.SaveStatus(sctx, s); err != nil {
+			w.log.Error("the status could not be written", "err", err.Error())
+			return
+		}
+		w.saved = gist
+	}
+}
+
+// gistOf is a status without what changes at every evaluation, so that an
+// unchanged plan writes no file.
+func gistOf(s Status) Status {
+	s.CheckedAt, s.GitReadAt, s.Gates = time.Time{}, time.Time{}, nil
+	s.Decision.Message, s.Decision.Evidence, s.Decision.RecheckAt = "", nil, time.Time{}
+	return s
+}
+
+// stateOf is the one word for a table.
+func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
+	switch {
+	case d.Reason == decide.Suspended:
+		return StateSuspended
+	case rec.Move != nil && (rec.Move.Verb == decide.Rollback || rec.Move.Verb == decide.Retreat):
+		return StateRollingBack
+	case rec.Pending != nil:
+		return StateRolledBackUnpushed
+	case rec.Halt != nil:
+		return StateHalted
+	case in.Git.Gone:
+		return StateOrphaned
+	case in.Git.Invalid != "":
+		return StateInvalid
+	case rec.Move != nil:
+		return StateProgressing
+	case d.Reason == decide.Quarantined:
+		return StateQuarantined
+	case d.Verb == decide.Complete:
+		return StateComplete
+	case in.Observed.Gateway.Known && !in.Observed.Gateway.Healthy && rec.Applied != nil && d.Verb == decide.Hold:
+		return StateDegraded
+	case d.Reason == decide.Steady:
+		return StateSteady
+	case d.Verb == decide.Hold:
+		return StateWaiting
+	}
+	return StateProgressing
+}
+
+// Statuses of all plans, sorted by key.
+func (r *Reconciler) Statuses() []Status {
+	r.mu.Lock()
+	ws := slices.Collect(maps.Values(r.plans))
+	r.mu.Unlock()
+	out := make([]Status, 0, len(ws))
+	for _, w := range ws {
+		w.mu.Lock()
+		out = append(out, w.status)
+		w.mu.Unlock()
+	}
+	slices.SortFunc(out, func(a, b Status) int {
+		return cmp.Or(cmp.Compare(a.Key.Namespace, b.Key.Namespace), cmp.Compare(a.Key.Name, b.Key.Name))
+	})
+	return out
+}
+
+// Status of one plan.
+func (r *Reconciler) Status(key plan.Key) (Status, bool) {
+	r.mu.Lock()
+	w, ok := r.plans[key]
+	r.mu.Unlock()
+	if !ok {
+		return Status{}, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status, true
+}
+
+// History returns the newest n entries of a plan, oldest first.
+func (r *Reconciler) History(ctx context.Context, key plan.Key, n int) ([]Entry, error) {
+	return r.o.Recorder.History(ctx, key, n)
+}
+
+// Ready returns nil once the branch was read and every plan was worked once.
+func (r *Reconciler) Ready() error {
+	b := r.branchNow()
+	if b.head == "" {
+		return fmt.Errorf("git was not read yet: %w", errors.New(cmp.Or(b.err, "the first reading is under way")))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, w := range r.plans {
+		w.mu.Lock()
+		worked := w.worked
+		w.mu.Unlock()
+		if !worked {
+			return fmt.Errorf("plan %s was not worked yet", key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// worker is one plan's state in memory. All but the fields below mu is touched
+// by the plan's own work alone, which is one at a time.
+type worker struct {
+	r   *Reconciler
+	key plan.Key
+	log *slog.Logger
+
+	loaded   bool
+	rec      decide.Record
+	programs map[plan.Digest]*gates.Program
+	failures int // works in a row that failed
+
+	observed   decide.Observed
+	mark       *Mark // as last observed
+	observedAt time.Time
+
+	last   decide.Decision // as last reported
+	breach time.Time       // when the breach that is being answered was decided on
+
+	mu      sync.Mutex
+	status  Status
+	worked  bool
+	saved   Status // the status as last saved
+	pushing bool
+	pushed  *pushResult // the answer of a push that was not taken in yet
+	// No push is begun before pushAfter, unless the remote came back after
+	// the last was begun.
+	pushAfter, pushBegun time.Time
+	request              *rollbackRequest
+}
+
+func newWorker(r *Reconciler, key plan.Key) *worker {
+	return &worker{
+		r: r, key: key, log: r.o.Log.With("plan", key.String()), programs: map[plan.Digest]*gates.Program{},
+		status: Status{Key: key, State: StateWaiting},
+	}
+}
+
+// workOnce works a plan and returns how long to wait before the next time. A
+// panic is the plan's own error and stops no other.
+func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Duration) {
+	w := r.worker(key)
+	begun := r.o.Now()
+	err := w.guarded(ctx)
+	r.metrics.worked(key, r.o.Now().Sub(begun), err)
+	w.mu.Lock()
+	w.worked = true
+	w.status.Error = ""
+	if err != nil {
+		w.status.Error = err.Error()
+	}
+	recheck := w.status.Decision.RecheckAt
+	w.mu.Unlock()
+	if err != nil {
+		w.failures++
+		if w.failures == 1 || w.failures%10 == 0 {
+			w.log.Error("the plan could not be worked; it is tried again", "err", err.Error(), "attempts", w.failures)
+		}
+		return min(backoff(w.failures), max(r.o.Interval, time.Second))
+	}
+	w.failures = 0
+	again = r.o.Interval
+	if m := w.rec.Move; m != nil && m.Attempts > 0 {
+		again = min(again, backoff(m.Attempts))
+	}
+	if !recheck.IsZero() {
+		again = min(again, max(recheck.Sub(r.o.Now()), time.Millisecond))
+	}
+	return again
+}
+
+// guarded turns a panic into an error.
+func (w *worker) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("work the plan: panic: %v", p)
+			w.log.Error("panic", "panic", fmt.Sprint(p), "stack", stack())
+		}
+	}()
+	return w.work(ctx)
+}
+
+// backoff grows from 1 s to 5 min, with up to a quarter of jitter, so that
+// plans that failed together do not come back together.
+func backoff(attempts int) time.Duration {
+	d := time.Second << min(attempts-1, 9)
+	d = min(d, 5*time.Minute)
+	return d - rand.N(d/4+1)
+}
+
+// work is one evaluation: gather, decide, write the intent down, carry it out,
+// report.
+func (w *worker) work(ctx context.Context) error {
+	if err := w.load(ctx); err != nil {
+		return err
+	}
+	in, err := w.gather(ctx)
+	if err != nil {
+		return err
+	}
+	if in.Head.IsZero() && in.Record.Applied == nil {
+		w.report(ctx, in, decide.Decide(in))
+		return nil
+	}
+	if err := w.takePush(ctx); err != nil {
+		return err
+	}
+	in.Record = w.rec
+	d := w.decide(in)
+	next := w.rec.Settle(in).Begin(in, d)
+	if next, err = w.digests(ctx, next); err != nil {
+		return err
+	}
+	if err := w.save(ctx, next); err != nil {
+		return err
+	}
+	w.announce(ctx, in, d)
+	var failed error
+	if !in.Head.IsZero() && !in.Head.Plan.Spec.Suspend {
+		failed = w.carryOut(ctx, &in)
+	}
+	w.startPush(ctx)
+	in.Record = w.rec
+	w.report(ctx, in, d)
+	if failed == nil && moves(d) {
+		// What comes next may be decided at once.
+		w.r.queue.Add(w.key)
+	}
+	if errors.Is(failed, errMoving) {
+		return nil
+	}
+	return failed
+}
+
+// moves reports whether the decision changed what was applied.
+func moves(d decide.Decision) bool {
+	switch d.Verb {
+	case decide.Advance, decide.Retreat, decide.Rollback, decide.Apply:
+		return true
+	}
+	return false
+}
+
+// decide asks the core, or answers a person's request for a rollback.
+func (w *worker) decide(in decide.Input) decide.Decision {
+	w.mu.Lock()
+	req := w.request
+	w.request = nil
+	w.mu.Unlock()
+	if req == nil {
+		return decide.Decide(in)
+	}
+	d, err := decide.Request(in, req.to, req.reason)
+	req.done <- err
+	if err != nil {
+		return decide.Decide(in)
+	}
+	return d
+}
+
+// save writes the record where it differs from what was saved, before anything
+// is done about it.
+func (w *worker) save(ctx context.Context, next decide.Record) error {
+	if reflect.DeepEqual(next, w.rec) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
+	defer cancel()
+	if err := w.r.o.Recorder.Save(ctx, w.key, next); err != nil {
+		return fmt.Errorf("save the record: %w", err)
+	}
+	w.rec = next
+	return nil
+}
+
+// digests fills in the digests of a move to a version that was not among the
+// input's.
+func (w *worker) digests(ctx context.Context, rec decide.Record) (decide.Record, error) {
+	m := rec.Move
+	if m == nil || m.Content != "" {
+		return rec, nil
+	}
+	v, err := w.version(ctx, m.Revision)
+	if err != nil {
+		return rec, err
+	}
+	rec = rec.Clone()
+	rec.Move.Content, rec.Move.Live = v.Content, v.Live
+	return rec, nil
+}
