@@ -1,0 +1,99 @@
+package arch
+
+import (
+	"fmt"
+	"strings"
+)
+
+// row says what the packages of some folders may import.
+type row struct {
+	folders []string
+	// ours are the folders of this module that they may import.
+	ours []string
+	// pure packages import nothing of the standard library that has an
+	// effect, and of others only these modules and folders.
+	pure   bool
+	others []string
+}
+
+// table is the import table of the design. Its first row for a folder counts;
+// a folder without a row is a finding.
+var table = []row{
+	{folders: []string{"plan"}, pure: true, others: []string{
+		"go.yaml.in/yaml/v4", "go.yaml.in/yaml/v4/*", "sigs.k8s.io/yaml", "github.com/prometheus/common/model", "github.com/spaolacci/murmur3",
+	}},
+	{folders: []string{"gates"}, ours: []string{"plan"}, pure: true, others: []string{
+		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/promql/parser/posrange",
+		"github.com/prometheus/prometheus/model/labels", "github.com/prometheus/common/model",
+	}},
+	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
+	{folders: []string{"render"}, ours: []string{"plan"}, pure: true},
+	{folders: []string{"render/*"}, ours: []string{"plan", "render"}, pure: true, others: []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
+	{folders: []string{"reconciler/decide"}, ours: []string{"plan", "gates"}, pure: true},
+	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
+	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
+	// Evidence in records, entries and statuses is gates.Results: what keeps
+	// or shows it may name that type.
+	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
+		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
+	{folders: []string{"reconciler/git", "reconciler/kube", "reconciler/dir", "reconciler/nginx", "reconciler/bridge"},
+		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler"}},
+	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
+		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},
+	{folders: []string{"cmd/changeover-bridge", "cmd/changeover-bridge/*"},
+		ours: []string{"plan", "render/bridge", "reconciler/ownership", "cmd/changeover-bridge/*"}},
+	{folders: []string{"cmd/changeover-demo", "cmd/changeover-demo/*"}, ours: []string{"plan", "cmd/changeover-demo/*"}},
+	{folders: []string{"schemas", "examples", "examples/*"}},
+	{folders: []string{"test/*"}, ours: []string{
+		"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "examples", "examples/*", "test/*",
+	}},
+}
+
+func rowOf(dir string) (row, bool) {
+	for _, r := range table {
+		if within(dir, r.folders...) {
+			return r, true
+		}
+	}
+	return row{}, false
+}
+
+// imports checks the table. Tests may import everything.
+func imports(files []goFile) (found []string) {
+	for _, f := range files {
+		if f.isTest() {
+			continue
+		}
+		r, ok := rowOf(f.dir())
+		if !ok {
+			found = append(found, fmt.Sprintf("%s: folder %q has no row in the import table of test/arch", f.name, f.dir()))
+			continue
+		}
+		for _, imported := range f.imports {
+			ours, own := strings.CutPrefix(imported, module+"/")
+			switch {
+			case own && !within(ours, r.ours...):
+				found = append(found, fmt.Sprintf("%s: %s may not import %s", f.name, f.dir(), ours))
+			case !own && r.pure && !pureImport(imported, r.others):
+				found = append(found, fmt.Sprintf("%s: %s is pure and may not import %s", f.name, f.dir(), imported))
+			}
+		}
+	}
+	return found
+}
+
+// effects are the packages of the standard library that reach outside of the
+// program, are random, or look at the machine.
+var effects = []string{
+	"net", "net/*", "os", "os/*", "io/ioutil", "path/filepath", "log", "log/*", "syscall", "syscall/*", "math/rand", "math/rand/*",
+	"crypto/rand", "crypto/tls", "database/sql", "database/sql/*", "plugin", "expvar", "flag", "testing", "testing/*", "runtime/*", "unsafe", "C",
+}
+
+// pureImport reports whether a pure package may import a package that is not
+// ours. net/url and net/netip only read text.
+func pureImport(imported string, others []string) bool {
+	if strings.Contains(strings.Split(imported, "/")[0], ".") {
+		return within(imported, others...)
+	}
+	return imported == "net/url" || imported == "net/netip" || !within(imported, effects...)
+}
