@@ -51,12 +51,12 @@ func offerBridge(hint string) string { return hint + ", or use gateway: {bridge:
 
 // named checks the name of a header, cookie or query parameter: that it is one
 // at all, and that the gateway can read it.
-func (v *validator) named(path, what, name string, form, can *regexp.Regexp) {
+func (v *validator) named(report func(path, code, message, hint string), path, what, name string, form, can *regexp.Regexp) {
 	switch {
 	case name == "":
 	case !form.MatchString(name):
-		v.at(path, "name", fmt.Sprintf("%s is no name for a %s", shorten(name), what), "use letters, digits and -")
+		report(path, "name", fmt.Sprintf("%s cannot be the name of a %s", shorten(name), what), "use letters, digits and -")
 	case !can.MatchString(name):
-		v.at(path, "capability", fmt.Sprintf("%s cannot read the %s %q", nginxAbilities.name, what, name), offerBridge("name it with letters and digits"))
+		report(path, "capability", fmt.Sprintf("%s cannot read the %s %q", nginxAbilities.name, what, name), offerBridge("name it with letters and digits"))
 	}
 }

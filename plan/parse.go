@@ -60,9 +60,12 @@ func (d *Document) syntax(err error) Problem {
 		return d.problem(1, 1, "syntax", fmt.Sprintf("read YAML: %v", err), "")
 	}
 	message, hint := le.Message, ""
+	line, column := max(le.Mark.Line, 1), max(le.Mark.Column, 1)
 	switch {
-	case strings.Contains(message, "tab character"):
-		hint = "indent with spaces"
+	case strings.Contains(message, "tab character"), strings.HasPrefix(d.text.src[d.text.offset(line, column):], "\t"):
+		hint = "indent with spaces, not with tabs"
+	case strings.Contains(message, "max depth"):
+		hint = "no plan nests as deep as this"
 	case strings.Contains(message, "mapping values are not allowed"):
 		hint = "a value that holds `: ` must stand in quotes, or the indentation is wrong"
 	case strings.Contains(message, "incompatible YAML document"), strings.Contains(message, "cannot start any token"):
@@ -70,10 +73,10 @@ func (d *Document) syntax(err error) Problem {
 	case strings.Contains(message, "unknown anchor"):
 		hint = "write the value out; a plan has no anchors and aliases"
 	}
-	if le.ContextMsg != "" && le.ContextMark.Line > 0 {
-		message += fmt.Sprintf(", %s that begins at line %d, column %d", le.ContextMsg, le.ContextMark.Line, le.ContextMark.Column)
+	if from := le.ContextMark; le.ContextMsg != "" && from.Line > 0 && (from.Line != line || from.Column != column) {
+		message += fmt.Sprintf(", %s that begins at line %d, column %d", le.ContextMsg, from.Line, from.Column)
 	}
-	return d.problem(max(le.Mark.Line, 1), max(le.Mark.Column, 1), "syntax", message, hint)
+	return d.problem(line, column, "syntax", message, hint)
 }
 
 // indirect reports anchors, aliases, merge keys and tags in the whole tree.

@@ -22,6 +22,15 @@ type validator struct {
 // at reports a problem at the start of a field's value.
 func (v *validator) at(path, code, message, hint string) { v.within(path, 0, code, message, hint) }
 
+// key reports a problem at the name of a field.
+func (v *validator) key(path, code, message, hint string) {
+	n := len(v.problems)
+	v.at(path, code, message, hint)
+	if key := v.d.nodes[path].key; key != nil && len(v.problems) > n {
+		v.problems[n] = v.d.problem(key.Line, key.Column, code, message, hint)
+	}
+}
+
 // within reports a problem at a rune of a field's value.
 func (v *validator) within(path string, offset int, code, message, hint string) {
 	if len(v.problems) > maxProblems || slices.ContainsFunc(v.bad, func(b string) bool { return below(path, b) }) {
@@ -56,8 +65,8 @@ func (v *validator) plan() {
 	if p.Kind != Kind {
 		v.at("kind", "kind", fmt.Sprintf("kind %s is not a plan", shorten(p.Kind)), "write kind: "+Kind)
 	}
-	v.label("metadata.name", "name of the plan", p.Metadata.Name)
-	v.label("metadata.namespace", "namespace", p.Metadata.Namespace)
+	v.label("metadata.name", "the name of a plan", p.Metadata.Name)
+	v.label("metadata.namespace", "a namespace", p.Metadata.Namespace)
 	v.backend("spec.backends.legacy.url", p.Spec.Backends.Legacy.URL)
 	v.backend("spec.backends.modern.url", p.Spec.Backends.Modern.URL)
 	v.gateway()
@@ -72,7 +81,7 @@ func (v *validator) plan() {
 // label checks a DNS-1123 label.
 func (v *validator) label(path, what, name string) {
 	if !label.MatchString(name) {
-		v.at(path, "name", fmt.Sprintf("%s is no %s", shorten(name), what), labelForm)
+		v.at(path, "name", fmt.Sprintf("%s cannot be %s", shorten(name), what), labelForm)
 	}
 }
 
@@ -83,12 +92,17 @@ func (v *validator) backend(path, raw string) {
 	report := func(message string) { v.at(path, "backend-url", message, urlForm) }
 	u, err := url.Parse(raw)
 	switch {
+	case strings.Contains(raw, "@"):
+		// Neither the message nor the source line may repeat a password.
+		n := len(v.problems)
+		v.at(path, "backend-url", "the URL holds a user or password", "credentials do not belong into Git; "+urlForm)
+		for i := range v.problems[n:] {
+			v.problems[n+i].Source = ""
+		}
 	case err != nil || u.Opaque != "":
 		report(fmt.Sprintf("%s is not a URL", shorten(raw)))
 	case u.Scheme != "http" && u.Scheme != "https":
 		report(fmt.Sprintf("%s is not an absolute http or https URL", shorten(raw)))
-	case u.User != nil:
-		v.at(path, "backend-url", "the URL holds a user or password", "credentials do not belong into Git; "+urlForm)
 	case !isHost(u.Hostname(), strings.HasPrefix(u.Host, "[")):
 		report(fmt.Sprintf("%s names no host", shorten(raw)))
 	case !isPort(u):
@@ -148,11 +162,11 @@ func (v *validator) identity() {
 		v.at(path, "identity", fmt.Sprintf("identity has %d of header, cookie, query and clientIP", given), "give exactly one; clientIP is given as clientIP: true")
 	}
 	can := v.abilities()
-	v.named(path+".header", "header", id.Header, token, can.header)
-	v.named(path+".cookie", "cookie", id.Cookie, token, can.cookie)
-	v.named(path+".query", "query parameter", id.Query, queryName, can.query)
+	v.named(v.at, path+".header", "header", id.Header, token, can.header)
+	v.named(v.at, path+".cookie", "cookie", id.Cookie, token, can.cookie)
+	v.named(v.at, path+".query", "query parameter", id.Query, queryName, can.query)
 	if id.Cohort != "" && !cohort.MatchString(id.Cohort) {
-		v.at(path+".cohort", "name", fmt.Sprintf("%s is no cohort", shorten(id.Cohort)), "use letters, digits, -, _ and ., at most 63, with a letter or digit at both ends")
+		v.at(path+".cohort", "name", fmt.Sprintf("%s cannot be a cohort", shorten(id.Cohort)), "use letters, digits, -, _ and ., at most 63, with a letter or digit at both ends")
 	}
 }
 
@@ -160,11 +174,11 @@ func (v *validator) signal(name string, s Signal) {
 	path := join("spec.signals", name)
 	switch {
 	case !identifier.MatchString(name):
-		v.at(path, "name", fmt.Sprintf("%s is no name for a signal", shorten(name)), "use letters, digits and _, at most 63, not beginning with a digit: expressions read it as signal.NAME")
+		v.key(path, "name", fmt.Sprintf("%s cannot be the name of a signal", shorten(name)), "use letters, digits and _, at most 63, not beginning with a digit: expressions read it as signal.NAME")
 	case slices.Contains(celWords, name):
-		v.at(path, "name", fmt.Sprintf("%q is a word of CEL and cannot name a signal", name), "choose another name: expressions read it as signal.NAME")
+		v.key(path, "name", fmt.Sprintf("%q cannot be the name of a signal: it is a word of CEL", name), "choose another name: expressions read it as signal.NAME")
 	}
-	if s.Samples != nil && s.Samples.Min <= 0 {
-		v.at(path+".samples.min", "samples", "min must be above 0", "say how many samples prove something; 400 clean ones prove less than 1 %")
+	if s.Samples != nil && s.Samples.Min < 0.001 {
+		v.at(path+".samples.min", "samples", "min must be above 0, at least 0.001", "say how many samples prove something; 400 clean ones prove less than 1 %")
 	}
 }

@@ -14,7 +14,7 @@ func (v *validator) phases() {
 	for i := range v.p.Spec.Phases {
 		ph := &v.p.Spec.Phases[i]
 		path := phasePath(i)
-		v.label(path+".name", "name of a phase", ph.Name)
+		v.label(path+".name", "the name of a phase", ph.Name)
 		if slices.Contains(reservedPhases, ph.Name) {
 			v.at(path+".name", "name", fmt.Sprintf("phase name %q is reserved", ph.Name), "choose another name")
 		}
@@ -58,7 +58,7 @@ func (v *validator) bake(path string, ph *Phase) {
 	}
 	for p := range ph.Bake.ByPercent {
 		if !slices.Contains(ph.Percents, p) {
-			v.at(join(path+".bake", p.String()), "bake", fmt.Sprintf("%s is no stop of the phase", p), "its stops are "+listPercents(ph.Percents))
+			v.key(join(path+".bake", p.String()), "bake", fmt.Sprintf("%s is no stop of the phase", p), "its stops are "+listPercents(ph.Percents))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (v *validator) gates(path string, e Effect, gates []Gate) {
 	first := map[string]int{}
 	for i, g := range gates {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		v.label(at+".name", "name of a gate", g.Name)
+		v.label(at+".name", "the name of a gate", g.Name)
 		if j, ok := first[g.Name]; ok && g.Name != "" {
 			line, _ := v.d.Locate(fmt.Sprintf("%s[%d].name", path, j), 0)
 			v.at(at+".name", "duplicate-name", fmt.Sprintf("%s gate %q is already at line %d", e, g.Name, line), "each gate of one effect has a name of its own in its phase")
@@ -139,9 +139,14 @@ func (v *validator) position() {
 	}
 }
 
-// itinerary reports whether all stops could be read.
+// itinerary reports whether all stops could be read and are told apart.
 func (v *validator) itinerary() bool {
-	for i := range v.p.Spec.Phases {
+	names := map[string]bool{}
+	for i, ph := range v.p.Spec.Phases {
+		if names[ph.Name] {
+			return false
+		}
+		names[ph.Name] = true
 		if !v.whole(phasePath(i)+".name") || !v.whole(phasePath(i)+".percents") {
 			return false
 		}

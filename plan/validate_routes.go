@@ -84,7 +84,7 @@ func (v *validator) match(path string, m *Match) {
 			if up := strings.ToUpper(s); method.MatchString(up) {
 				hint = "write " + up
 			}
-			v.at(at, "match", fmt.Sprintf("%s is no method", shorten(s)), hint)
+			v.at(at, "match", fmt.Sprintf("%s is not a method", shorten(s)), hint)
 		case slices.Contains(m.Methods[:i], s):
 			v.at(at, "match", fmt.Sprintf("method %s is already in the list", s), "remove one of the two")
 		}
@@ -147,7 +147,7 @@ func (v *validator) pathRegex(path, s string) {
 	case len(s) > maxText:
 		v.at(path, code, fmt.Sprintf("the expression has %d bytes; at most %d are allowed", len(s), maxText), "")
 	case err != nil:
-		v.at(path, code, fmt.Sprintf("%s is no regular expression: %s", shorten(s), strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
+		v.at(path, code, fmt.Sprintf("%s is not a regular expression: %s", shorten(s), strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
 			"RE2 syntax is read: no backreferences, no lookaround")
 	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
 		v.at(path, code, "the expression holds blanks or characters beyond ASCII", `write them as escapes, such as \x20`)
@@ -161,9 +161,9 @@ func (v *validator) headers(path string, headers map[string]string, can abilitie
 	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		at := join(path, name)
-		v.named(at, "header", name, token, can.header)
+		v.named(v.key, at, "header", name, token, can.header)
 		if other, ok := seen[strings.ToLower(name)]; ok {
-			v.at(at, "header", fmt.Sprintf("header %q is %q in other letters", name, other), "remove one of the two: names of headers have no case")
+			v.key(at, "header", fmt.Sprintf("header %q is %q in other letters", name, other), "remove one of the two: names of headers have no case")
 		}
 		seen[strings.ToLower(name)] = name
 		if !fieldValue(headers[name]) {
@@ -199,11 +199,11 @@ func (v *validator) respond(path string, r *Respond) {
 		at := join(path+".headers", name)
 		location = location || strings.EqualFold(name, "Location")
 		if isHopByHop(name) {
-			v.at(at, "header", fmt.Sprintf("header %q is the gateway's own", name), "remove it")
+			v.key(at, "header", fmt.Sprintf("header %q is the gateway's own", name), "remove it")
 		}
 		if strings.EqualFold(name, "Sunset") {
 			if _, err := time.Parse(httpDate, r.Headers[name]); err != nil {
-				v.at(at, "header", fmt.Sprintf("%s is no HTTP date", shorten(r.Headers[name])), "write it as "+httpDate)
+				v.at(at, "header", fmt.Sprintf("%s is not an HTTP date", shorten(r.Headers[name])), "write it as "+httpDate)
 			}
 		}
 	}
