@@ -1,0 +1,84 @@
+package gates
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// describe names the signals that the expression reads with their values, or
+// why they are unknown, and the facts that do not move with the clock.
+func (e *evaluation) describe() string {
+	var parts []string
+	for i := range e.readings {
+		r := &e.readings[i]
+		switch {
+		case r.sample.Err != nil:
+			parts = append(parts, fmt.Sprintf("%s failed: %v", r.name, r.sample.Err))
+		case r.last.Unknown != "":
+			parts = append(parts, fmt.Sprintf("%s unknown: %s", r.name, r.last.Unknown))
+		default:
+			parts = append(parts, r.name+"="+number(r.last.Value))
+		}
+	}
+	for _, name := range e.gate.expr.facts {
+		switch f := e.snapshot.Facts; name {
+		case "position":
+			parts = append(parts, "position="+f.Position.String())
+		case "declared":
+			parts = append(parts, "declared="+f.Declared.String())
+		case "health":
+			parts = append(parts, fmt.Sprintf("health.cluster=%t, health.gateway=%t", f.Health.Cluster, f.Health.Gateway))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// emptyResult explains a result that is unknown although every signal is
+// known.
+func (e *evaluation) emptyResult(v Verdict) string {
+	if v != NoData {
+		return ""
+	}
+	for i := range e.readings {
+		if e.readings[i].last.Unknown != "" {
+			return ""
+		}
+	}
+	for _, name := range e.gate.expr.facts {
+		if name == "stop" && e.snapshot.Facts.StopSince.IsZero() || name == "phase" && e.snapshot.Facts.PhaseSince.IsZero() {
+			return "no stop was entered yet"
+		}
+	}
+	return "the expression divides by zero or leaves the numbers"
+}
+
+func errorDetail(v Verdict, err error) string {
+	if v != Error || err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func joinDetails(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// number prints six significant digits, without an exponent where that is
+// readable.
+func number(f float64) string {
+	s := strconv.FormatFloat(f, 'g', 6, 64)
+	if a := math.Abs(f); a >= 1e-6 && a < 1e15 {
+		if short, err := strconv.ParseFloat(s, 64); err == nil {
+			return strconv.FormatFloat(short, 'f', -1, 64)
+		}
+	}
+	return s
+}

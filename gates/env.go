@@ -1,0 +1,169 @@
+package gates
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/checker"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/ext"
+)
+
+// Bounds of one expression. The static bound is checked when the plan is read,
+// the run-time one at every evaluation; a plain comparison costs 3.
+const (
+	maxExprRunes = 4096
+	maxDepth     = 64
+	maxCost      = 10000
+	maxListRange = 1000
+	// interruptEvery is how many steps of a loop run between two looks at
+	// the context.
+	interruptEvery = 100
+	// maxNameBytes bounds the text that facts hold: the name of a phase.
+	maxNameBytes = 253
+)
+
+// The object types of the variables. They are closed: a field that is not
+// declared is a compile error.
+const (
+	signalsType  = "changeover.Signals"
+	positionType = "changeover.Position"
+	sinceType    = "changeover.Since"
+	healthType   = "changeover.Health"
+)
+
+// objectFields are the fields of the object types that are the same in every
+// plan.
+var objectFields = map[string]map[string]*cel.Type{
+	positionType: {"phase": cel.StringType, "percent": cel.DoubleType},
+	sinceType:    {"since": cel.TimestampType, "age": cel.DurationType},
+	healthType:   {"cluster": cel.BoolType, "gateway": cel.BoolType},
+}
+
+// variables of an expression and their types.
+var variables = map[string]*cel.Type{
+	"signal":   cel.ObjectType(signalsType),
+	"position": cel.ObjectType(positionType),
+	"declared": cel.ObjectType(positionType),
+	"stop":     cel.ObjectType(sinceType),
+	"phase":    cel.ObjectType(sinceType),
+	"health":   cel.ObjectType(healthType),
+	"now":      cel.TimestampType,
+}
+
+// variableNames in the order in which hints list them.
+var variableNames = []string{"signal", "position", "declared", "stop", "phase", "health", "now"}
+
+// baseEnv holds what is the same in every plan; building it takes far longer
+// than extending it.
+var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
+	opts := []cel.EnvOption{
+		cel.CrossTypeNumericComparisons(true),
+		cel.ParserExpressionSizeLimit(maxExprRunes),
+		cel.ParserRecursionLimit(maxDepth),
+		ext.Math(), ext.Strings(), ext.Lists(ext.ListsMaxRangeSize(maxListRange)), ext.Sets(),
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
+	}
+	for _, name := range variableNames {
+		opts = append(opts, cel.Variable(name, variables[name]))
+	}
+	return cel.NewEnv(opts...)
+})
+
+// newEnv makes the environment in which signal has exactly these fields.
+func newEnv(signals []string) (*cel.Env, error) {
+	base, err := baseEnv()
+	if err != nil {
+		return nil, fmt.Errorf("build the CEL environment: %w", err)
+	}
+	reg, err := types.NewRegistry()
+	if err != nil {
+		return nil, fmt.Errorf("build the CEL types: %w", err)
+	}
+	fields := make(map[string]*cel.Type, len(signals))
+	for _, s := range signals {
+		fields[s] = cel.DoubleType
+	}
+	env, err := base.Extend(cel.CustomTypeAdapter(reg), cel.CustomTypeProvider(&provider{Provider: reg, signals: fields}))
+	if err != nil {
+		return nil, fmt.Errorf("build the CEL environment of the plan: %w", err)
+	}
+	return env, nil
+}
+
+// provider adds the closed object types to those of CEL.
+type provider struct {
+	types.Provider
+	signals map[string]*cel.Type
+}
+
+func (p *provider) fields(typeName string) (map[string]*cel.Type, bool) {
+	if typeName == signalsType {
+		return p.signals, true
+	}
+	f, ok := objectFields[typeName]
+	return f, ok
+}
+
+// FindStructType implements types.Provider.
+func (p *provider) FindStructType(name string) (*types.Type, bool) {
+	if _, ok := p.fields(name); ok {
+		return types.NewTypeTypeWithParam(types.NewObjectType(name)), true
+	}
+	return p.Provider.FindStructType(name)
+}
+
+// FindStructFieldNames implements types.Provider.
+func (p *provider) FindStructFieldNames(name string) ([]string, bool) {
+	f, ok := p.fields(name)
+	if !ok {
+		return p.Provider.FindStructFieldNames(name)
+	}
+	names := make([]string, 0, len(f))
+	for n := range f {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names, true
+}
+
+// FindStructFieldType implements types.Provider. Values come from plain maps
+// at run time, so no accessors are set.
+func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bool) {
+	f, ok := p.fields(name)
+	if !ok {
+		return p.Provider.FindStructFieldType(name, field)
+	}
+	t, ok := f[field]
+	if !ok {
+		return nil, false
+	}
+	return &types.FieldType{Type: t}, true
+}
+
+// sizes bounds what the facts hold, so that the static cost of an expression
+// over them is finite.
+type sizes struct{}
+
+// EstimateSize implements checker.CostEstimator.
+func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+	if n.Type() == nil {
+		return nil
+	}
+	switch n.Type().Kind() {
+	case types.StringKind:
+		if path := n.Path(); len(path) > 0 && variables[path[0]] != nil {
+			return &checker.SizeEstimate{Min: 0, Max: maxNameBytes}
+		}
+	case types.StructKind:
+		return &checker.SizeEstimate{Min: 1, Max: maxNameBytes}
+	}
+	return nil
+}
+
+// EstimateCallCost implements checker.CostEstimator.
+func (sizes) EstimateCallCost(_, _ string, _ *checker.AstNode, _ []checker.AstNode) *checker.CallEstimate {
+	return nil
+}

@@ -1,0 +1,231 @@
+package gates
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
+)
+
+// expr is one compiled expression. It is immutable and safe for concurrent
+// use.
+type expr struct {
+	prg cel.Program
+	// signals and facts that it reads, sorted; facts are the names of the
+	// other variables.
+	signals []string
+	facts   []string
+}
+
+// fault is one thing wrong in an expression or a query. Offset is in runes
+// from its start.
+type fault struct {
+	offset        int
+	code          string
+	message, hint string
+}
+
+// compiler compiles expressions over the signals of one plan.
+type compiler struct {
+	env     *cel.Env
+	signals []string // sorted
+}
+
+func newCompiler(signals []string) (*compiler, error) {
+	env, err := newEnv(signals)
+	if err != nil {
+		return nil, err
+	}
+	return &compiler{env: env, signals: signals}, nil
+}
+
+// compile returns the expression, or what is wrong with it.
+func (c *compiler) compile(src string) (*expr, []fault) {
+	parsed, issues := c.env.Parse(src)
+	if issues.Err() != nil {
+		return nil, []fault{syntaxFault(src, issues.Errors())}
+	}
+	checked, issues := c.env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, c.typeFaults(src, issues.Errors())
+	}
+	reads := newReads(src, checked.NativeRep())
+	if len(reads.faults) > 0 {
+		return nil, reads.faults
+	}
+	if t := checked.OutputType(); t.Kind() != types.BoolKind {
+		return nil, []fault{notBool(t)}
+	}
+	cost, err := c.env.EstimateCost(checked, sizes{})
+	if err != nil {
+		return nil, []fault{{code: "gate-cost", message: fmt.Sprintf("estimate the cost of the expression: %v", err)}}
+	}
+	if cost.Max > maxCost {
+		return nil, []fault{{code: "gate-cost",
+			message: fmt.Sprintf("the expression can cost more than %d steps", maxCost),
+			hint:    "use fewer or shorter loops; let Prometheus compute what it can"}}
+	}
+	prg, err := c.env.Program(checked,
+		cel.EvalOptions(cel.OptPartialEval, cel.OptOptimize),
+		cel.CustomDecoratorV2(finite(checked.NativeRep())),
+		cel.CostLimit(maxCost),
+		cel.InterruptCheckFrequency(interruptEvery))
+	if err != nil {
+		return nil, []fault{{code: "gate-type", message: fmt.Sprintf("a constant of the expression has no value: %v", err)}}
+	}
+	return &expr{prg: prg, signals: reads.sorted(reads.signals), facts: reads.sorted(reads.facts)}, nil
+}
+
+// eval evaluates the expression once. The error is set for Error alone.
+func (e *expr) eval(v *vars) (Verdict, error) {
+	var out ref.Val
+	var err error
+	switch {
+	case v.ctx.Done() == nil:
+		out, _, err = e.prg.Eval(v)
+	case v.ctx.Err() != nil:
+		err = fmt.Errorf("evaluate: %w", context.Cause(v.ctx))
+	default:
+		out, _, err = e.prg.ContextEval(v.ctx, v)
+	}
+	switch {
+	case err != nil:
+		return Error, err
+	case types.IsUnknown(out):
+		return NoData, nil
+	case out == types.True:
+		return Pass, nil
+	case out == types.False:
+		return Fail, nil
+	}
+	return Error, fmt.Errorf("evaluate: the expression is %v, want true or false", out)
+}
+
+// reads collects what an expression reads and refuses what the environment
+// does not offer although CEL knows it.
+type reads struct {
+	src            string
+	info           *ast.SourceInfo
+	signals, facts map[string]bool
+	faults         []fault
+}
+
+func newReads(src string, a *ast.AST) *reads {
+	r := &reads{src: src, info: a.SourceInfo(), signals: map[string]bool{}, facts: map[string]bool{}}
+	r.walk(a.Expr())
+	return r
+}
+
+func (r *reads) sorted(set map[string]bool) []string {
+	var names []string
+	for n := range set {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *reads) fault(e ast.Expr, message, hint string) {
+	loc := r.info.GetStartLocation(e.ID())
+	r.faults = append(r.faults, fault{offset: runeOffset(r.src, loc.Line(), loc.Column()), code: "gate-invalid", message: message, hint: hint})
+}
+
+func (r *reads) walk(e ast.Expr) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		r.ident(e)
+	case ast.SelectKind:
+		sel := e.AsSelect()
+		if op := sel.Operand(); op.Kind() == ast.IdentKind && op.AsIdent() == "signal" {
+			r.signals[sel.FieldName()] = true
+			return
+		}
+		r.walk(sel.Operand())
+	case ast.CallKind:
+		call := e.AsCall()
+		if call.IsMemberFunction() {
+			r.walk(call.Target())
+		}
+		r.walkAll(call.Args())
+	case ast.ListKind:
+		r.walkAll(e.AsList().Elements())
+	case ast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			r.walk(entry.AsMapEntry().Key())
+			r.walk(entry.AsMapEntry().Value())
+		}
+	case ast.StructKind:
+		r.fault(e, fmt.Sprintf("objects such as %s{...} cannot be made in a gate", e.AsStruct().TypeName()), "")
+	case ast.ComprehensionKind:
+		r.loop(e)
+	}
+}
+
+func (r *reads) walkAll(es []ast.Expr) {
+	for _, e := range es {
+		r.walk(e)
+	}
+}
+
+func (r *reads) ident(e ast.Expr) {
+	switch name := e.AsIdent(); {
+	case name == "signal":
+		r.fault(e, "signal cannot be used as a whole", "read one of its fields: signal.NAME")
+	case variables[name] != nil:
+		r.facts[name] = true
+	}
+}
+
+// loop refuses loop variables that hide a variable of the environment: what
+// such an expression reads could not be told from its names.
+func (r *reads) loop(e ast.Expr) {
+	c := e.AsComprehension()
+	for _, v := range []string{c.IterVar(), c.IterVar2(), c.AccuVar()} {
+		if variables[v] != nil {
+			r.fault(e, fmt.Sprintf("the loop variable %q hides the variable of that name", v), "give it another name")
+			return
+		}
+	}
+	r.walkAll([]ast.Expr{c.IterRange(), c.AccuInit(), c.LoopCondition(), c.LoopStep(), c.Result()})
+}
+
+// finite makes a NaN or an infinity that arises inside an expression unknown,
+// as it is where a query answers it: !(0.0/0.0 > 0.03) must not pass.
+func finite(a *ast.AST) interpreter.InterpretableDecoratorV2 {
+	return func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+		call, ok := i.(interpreter.InterpretableCall)
+		if !ok {
+			return i, nil
+		}
+		switch a.GetType(call.ID()).Kind() {
+		case types.DoubleKind, types.DynKind, types.AnyKind:
+			return &finiteCall{call}, nil
+		}
+		return i, nil
+	}
+}
+
+type finiteCall struct{ interpreter.InterpretableCall }
+
+func (c *finiteCall) Exec(f *interpreter.ExecutionFrame) ref.Val {
+	return c.guard(c.InterpretableCall.Exec(f))
+}
+
+func (c *finiteCall) Eval(a interpreter.Activation) ref.Val {
+	return c.guard(c.InterpretableCall.Eval(a))
+}
+
+func (c *finiteCall) guard(v ref.Val) ref.Val {
+	if d, ok := v.(types.Double); ok && notFinite(float64(d)) {
+		return types.NewUnknown(c.ID(), nil)
+	}
+	return v
+}
+
+func notFinite(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) }

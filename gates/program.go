@@ -1,0 +1,249 @@
+package gates
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/cel-go/cel"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// Options of Compile.
+type Options struct {
+	// Interval is how often gates are evaluated: the least step between the
+	// points of a window. 15s where zero.
+	Interval time.Duration
+}
+
+const (
+	defaultInterval = 15 * time.Second
+	// maxPoints bounds the points of a window.
+	maxPoints = 1000
+)
+
+// Program is the gates of one plan, compiled. It is immutable and safe for
+// concurrent use: make it once for a plan and use it at every tick.
+type Program struct {
+	interval time.Duration
+	phases   map[string]map[plan.Effect][]gate
+	signals  map[string]signal
+}
+
+// gate is one gate of a phase, compiled.
+type gate struct {
+	plan.Gate
+	expr *expr
+	// window and step are of its `for`; zero where it has none.
+	window, step time.Duration
+	// reach is how old the oldest sample can be that its signals read.
+	reach time.Duration
+}
+
+// signal is what is known of a signal of the plan.
+type signal struct {
+	need    Need // with no window
+	pattern *cel.AttributePatternType
+	reach   time.Duration
+}
+
+// Compile compiles every gate and parses every query of a plan. The error
+// names all that are wrong, with their places in the plan's fields; Check gives
+// the same as problems with their places in the file.
+func Compile(p *plan.Plan, o Options) (*Program, error) {
+	prg, faults, err := build(p, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(faults) == 0 {
+		return prg, nil
+	}
+	errs := make([]error, len(faults))
+	for i, f := range faults {
+		errs[i] = fmt.Errorf("%s: %s", f.path, f.message)
+	}
+	return nil, fmt.Errorf("compile gates of %q: %w", p.Key(), errors.Join(errs...))
+}
+
+// placed is a fault and the field that it is in; empty where that field is.
+type placed struct {
+	path  string
+	empty bool
+	fault
+}
+
+// builder compiles one plan. Expressions that occur in several phases are
+// compiled once.
+type builder struct {
+	prg      *Program
+	compiler *compiler
+	exprs    map[string]*expr
+	faults   []placed
+}
+
+func build(p *plan.Plan, o Options) (*Program, []placed, error) {
+	names := slices.Sorted(maps.Keys(p.Spec.Signals))
+	c, err := newCompiler(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &builder{compiler: c, exprs: map[string]*expr{}, prg: &Program{
+		interval: cmp.Or(max(o.Interval, 0), defaultInterval),
+		phases:   map[string]map[plan.Effect][]gate{},
+		signals:  map[string]signal{},
+	}}
+	for _, name := range names {
+		b.signal(name, p.Spec.Signals[name])
+	}
+	for i, ph := range p.Spec.Phases {
+		byEffect := map[plan.Effect][]gate{}
+		for _, effect := range plan.Effects {
+			for j, g := range ph.Gates.Of(effect) {
+				b.gate(fmt.Sprintf("spec.phases[%d].gates.%s[%d]", i, effect, j), g, effect, byEffect)
+			}
+		}
+		if _, twice := b.prg.phases[ph.Name]; !twice {
+			b.prg.phases[ph.Name] = byEffect
+		}
+	}
+	return b.prg, b.faults, nil
+}
+
+func (b *builder) report(path, value string, fs ...fault) {
+	for _, f := range fs {
+		b.faults = append(b.faults, placed{path: path, empty: strings.TrimSpace(value) == "", fault: f})
+	}
+}
+
+func (b *builder) signal(name string, s plan.Signal) {
+	maxAge := time.Duration(cmp.Or(s.MaxAge, plan.DefaultMaxAge))
+	sig := signal{
+		need:    Need{Query: s.Query, Freshness: s.Freshness, MaxAge: maxAge},
+		pattern: cel.AttributePattern("signal").QualString(name),
+	}
+	if s.Samples != nil {
+		sig.need.SamplesQuery, sig.need.SamplesMin = s.Samples.Query, s.Samples.Min
+	}
+	path := "spec.signals." + name
+	instant := min(lookback, maxAge)
+	parse := func(field, query string, wanted bool) {
+		if query == "" && !wanted {
+			return
+		}
+		e, fs := parseQuery(query)
+		b.report(path+field, query, fs...)
+		if e != nil && field != ".freshness" {
+			sig.reach = max(sig.reach, reach(e, instant))
+		}
+	}
+	parse(".query", s.Query, true)
+	parse(".samples.query", sig.need.SamplesQuery, s.Samples != nil)
+	parse(".freshness", s.Freshness, false)
+	b.prg.signals[name] = sig
+}
+
+func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[plan.Effect][]gate) {
+	e, ok := b.exprs[g.Expr]
+	if !ok {
+		var fs []fault
+		if e, fs = b.compiler.compile(g.Expr); len(fs) > 0 {
+			b.report(path+".expr", g.Expr, fs...)
+			return
+		}
+		b.exprs[g.Expr] = e
+	}
+	out := gate{Gate: g, expr: e}
+	for _, s := range e.signals {
+		out.reach = max(out.reach, b.prg.signals[s].reach)
+	}
+	if g.For > 0 {
+		if f, bad := windowFault(e); bad {
+			b.report(path+".for", g.For.String(), f)
+			return
+		}
+		out.window = time.Duration(g.For)
+		out.step = windowStep(out.window, b.prg.interval)
+	}
+	into[effect] = append(into[effect], out)
+}
+
+// windowFault refuses `for` beside what is not known of the past.
+func windowFault(e *expr) (fault, bool) {
+	f := fault{code: "gate-for"}
+	switch {
+	case len(e.facts) > 0:
+		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", e.facts[0])
+		f.hint = "drop for, or move that part into a gate of its own"
+	case len(e.signals) == 0:
+		f.message = "for needs an expression over signals, and this one reads none"
+		f.hint = "drop for"
+	default:
+		return fault{}, false
+	}
+	return f, true
+}
+
+// windowStep is the time between the points of a window, in whole
+// milliseconds: the interval, or more where that would be too many points.
+func windowStep(window, interval time.Duration) time.Duration {
+	step := max(interval, (window+maxPoints-1)/maxPoints)
+	return (step + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// gates calls f for every gate of a request, in the order of its effects and
+// of the plan's file.
+func (p *Program) gates(r Request, f func(plan.Effect, *gate)) {
+	byEffect := p.phases[r.Stop.Phase]
+	for _, effect := range r.Effects {
+		for i := range byEffect[effect] {
+			f(effect, &byEffect[effect][i])
+		}
+	}
+}
+
+// need is what a gate asks of one of its signals.
+func (p *Program) need(g *gate, name string) Need {
+	n := p.signals[name].need
+	n.Window, n.Step = g.window, g.step
+	return n
+}
+
+// Needs lists what to sample before Eval, each once, sorted.
+func (p *Program) Needs(reqs []Request) []Need {
+	set := map[Need]struct{}{}
+	for _, r := range reqs {
+		p.gates(r, func(_ plan.Effect, g *gate) {
+			for _, name := range g.expr.signals {
+				set[p.need(g, name)] = struct{}{}
+			}
+		})
+	}
+	return slices.SortedFunc(maps.Keys(set), compareNeeds)
+}
+
+func compareNeeds(a, b Need) int {
+	return cmp.Or(
+		cmp.Compare(a.Query, b.Query),
+		cmp.Compare(a.SamplesQuery, b.SamplesQuery),
+		cmp.Compare(a.SamplesMin, b.SamplesMin),
+		cmp.Compare(a.Freshness, b.Freshness),
+		cmp.Compare(a.MaxAge, b.MaxAge),
+		cmp.Compare(a.Window, b.Window),
+		cmp.Compare(a.Step, b.Step),
+	)
+}
+
+// Points is how many points the need's window has: those at the time that is
+// asked for and at every Step before it, as long as they are less than Window
+// back. Zero without a window.
+func (n Need) Points() int {
+	if n.Window <= 0 || n.Step <= 0 {
+		return 0
+	}
+	return int((n.Window + n.Step - 1) / n.Step)
+}
