@@ -1,0 +1,130 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// Edit is a commit that a person asks for.
+type Edit struct {
+	Key plan.Key
+	// SetPosition is written into the plan's file; nil leaves every file as
+	// it is, and the commit carries its trailers alone.
+	SetPosition *plan.Position
+	// Message is the subject, and after a blank line maybe a body.
+	Message string
+	// Trailers, as name and value. Changeover-Plan is added.
+	Trailers [][2]string
+	// Branch that is made for the commit; the watched branch where empty.
+	Branch string
+}
+
+// Commit makes one commit on the remote's head and pushes it with
+// compare-and-swap, as Push does. The outcome is NothingToDo where the plan
+// declares the position already and there are no trailers. A branch that
+// refuses the push is an error of kind Refused; so is an Edit.Branch that
+// exists already. A plan that is not there is a reconciler.ErrNoPlan.
+func (r *Repository) Commit(ctx context.Context, e Edit) (reconciler.Pushed, error) {
+	if strings.TrimSpace(e.Message) == "" {
+		return reconciler.Pushed{}, errors.New("commit: a message is needed")
+	}
+	if e.SetPosition == nil && len(e.Trailers) == 0 {
+		return reconciler.Pushed{}, errors.New("commit: neither a position nor a trailer is given")
+	}
+	at := r.o.Now()
+	build := func(ctx context.Context, head plumbing.Hash) (*proposal, error) {
+		c, err := r.store.commit(head)
+		if err != nil {
+			return nil, err
+		}
+		p := &proposal{b: newBuilder(r.store), tip: head}
+		tree, err := r.edited(ctx, p.b, c, e)
+		if err != nil || tree == c.tree && len(e.Trailers) == 0 {
+			return p, err
+		}
+		subject, body, _ := strings.Cut(strings.TrimSpace(e.Message), "\n")
+		trailers := append([][2]string{{trailerPlan, e.Key.String()}}, e.Trailers...)
+		p.tip = p.b.putCommit(tree, head, r.o.Author, at, compose(oneLine(subject), []string{body}, trailers))
+		p.commits = []plan.Revision{revision(p.tip)}
+		return p, nil
+	}
+	if e.Branch == "" || e.Branch == r.o.Branch {
+		return r.propose(ctx, "", build)
+	}
+	return r.commitAside(ctx, e.Branch, build)
+}
+
+// edited is the tree with the new position.
+func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) (plumbing.Hash, error) {
+	f, err := r.index.find(ctx, b, c.tree, e.Key)
+	if err != nil {
+		return c.tree, err
+	}
+	if f == nil {
+		return c.tree, r.absent(ctx, e.Key, c)
+	}
+	if err := f.err(e.Key); err != nil {
+		return c.tree, fmt.Errorf("read plan %q: %w", e.Key, err)
+	}
+	if e.SetPosition == nil || f.position() == *e.SetPosition {
+		return c.tree, nil
+	}
+	data, err := plan.SetPosition(f.doc.Source, *e.SetPosition)
+	if err != nil {
+		return c.tree, err
+	}
+	doc, problems := plan.Decode(f.path, data)
+	for _, p := range problems {
+		if p.Severity != plan.SeverityWarning {
+			return c.tree, fmt.Errorf("set position %q: %w: %s", e.SetPosition, reconciler.ErrInvalidPlan, p)
+		}
+	}
+	if got := doc.Plan.Spec.Position; got != *e.SetPosition {
+		return c.tree, &reconciler.MismatchError{Want: *e.SetPosition, Got: got}
+	}
+	return b.set(c.tree, f.path, &entry{mode: f.mode, hash: b.put(plumbing.BlobObject, data)})
+}
+
+// commitAside pushes the commit to a new branch.
+func (r *Repository) commitAside(ctx context.Context, branch string, build func(context.Context, plumbing.Hash) (*proposal, error)) (reconciler.Pushed, error) {
+	if _, err := r.Poll(ctx); err != nil {
+		return reconciler.Pushed{}, err
+	}
+	head := r.head()
+	p, err := build(ctx, head)
+	if err != nil {
+		return reconciler.Pushed{}, err
+	}
+	out := reconciler.Pushed{Outcome: reconciler.PushedNothing, Head: revision(head)}
+	if len(p.commits) == 0 {
+		return out, nil
+	}
+	ref := plumbing.NewBranchReferenceName(branch)
+	if _, err := r.land(ctx, ref, plumbing.ZeroHash, p); isKind(err, reconciler.RemoteRace) {
+		return out, &reconciler.RemoteError{
+			Kind: reconciler.RemoteRefused, Op: "push",
+			Text: fmt.Sprintf("branch %q is on the remote already; delete it or name another", branch),
+		}
+	} else if err != nil {
+		return out, err
+	}
+	out.Outcome, out.Commits, out.Branch = reconciler.PushedBranch, p.commits, branch
+	return out, nil
+}
+
+// Log returns the newest n changes of a plan at a revision, oldest first.
+func (r *Repository) Log(ctx context.Context, key plan.Key, at plan.Revision, n int) ([]decide.Change, error) {
+	all, err := r.Changes(ctx, key, "", at)
+	if err != nil {
+		return nil, err
+	}
+	return all[max(0, len(all)-n):], nil
+}

@@ -1,0 +1,291 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// Changes implements reconciler.Source.
+func (r *Repository) Changes(ctx context.Context, key plan.Key, since, until plan.Revision) ([]decide.Change, error) {
+	chain, err := r.chain(ctx, since, until)
+	if err != nil || len(chain) == 0 {
+		return nil, err
+	}
+	last, err := r.before(ctx, key, chain[0])
+	if err != nil {
+		return nil, err
+	}
+	h := historian{r: r, key: key, last: last}
+	var out []decide.Change
+	for _, c := range chain {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ch, ok, err := h.change(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("read plan's history at %s: %w", short(c.hash), err)
+		}
+		if ok {
+			out = append(out, ch)
+		}
+	}
+	return out, nil
+}
+
+// chain lists the first-parent commits after since up to until, oldest first.
+// It ends at the first that since already has.
+func (r *Repository) chain(ctx context.Context, since, until plan.Revision) ([]*commit, error) {
+	c, err := r.commitAt(until)
+	if err != nil {
+		return nil, err
+	}
+	var stop plumbing.Hash
+	if since != "" {
+		s, err := r.commitAt(since)
+		if err != nil {
+			return nil, err
+		}
+		stop = s.hash
+	}
+	var out []*commit
+	for c.hash != stop {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+		if c.parent().IsZero() {
+			break
+		}
+		if c, err = r.store.parentOf(c); err != nil {
+			return nil, err
+		}
+	}
+	if !stop.IsZero() && c.hash != stop {
+		// since came in by another parent of a merge.
+		seen := map[plumbing.Hash]bool{}
+		if err := r.walk(ctx, stop, func(c *commit) bool { seen[c.hash] = true; return true }); err != nil {
+			return nil, err
+		}
+		if i := slices.IndexFunc(out, func(c *commit) bool { return seen[c.hash] }); i >= 0 {
+			out = out[:i]
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// before is the plan as it last was valid before a commit; nil where it is
+// not there.
+func (r *Repository) before(ctx context.Context, key plan.Key, c *commit) (*found, error) {
+	if c.parent().IsZero() {
+		return nil, nil
+	}
+	p, err := r.store.parentOf(c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.index.find(ctx, r.store, p.tree, key)
+	if err != nil || f.ok() {
+		return f, err
+	}
+	last, err := r.lastValid(ctx, key, p)
+	if err != nil || last == nil {
+		return nil, err
+	}
+	if f == nil {
+		if still, err := r.isThere(p, last.path, key); err != nil || !still {
+			return nil, err
+		}
+	}
+	return last, nil
+}
+
+// isThere reports whether a commit has a file at the path that is not another
+// plan.
+func (r *Repository) isThere(c *commit, path string, key plan.Key) (bool, error) {
+	e, ok, err := lookup(r.store, c.tree, path)
+	if err != nil || !ok || !e.isFile() {
+		return false, err
+	}
+	k, err := r.index.keyOf(r.store, file{path, e.hash, e.mode})
+	return err == nil && (k.Name == "" || k == key), err
+}
+
+// historian walks one plan's history forward.
+type historian struct {
+	r    *Repository
+	key  plan.Key
+	last *found // as it last was valid; nil where it is not there
+}
+
+// change is what one commit did to the plan; ok is false where that is
+// nothing.
+func (h *historian) change(ctx context.Context, c *commit) (ch decide.Change, ok bool, err error) {
+	ch = decide.Change{Commit: revision(c.hash), Parent: revision(c.parent()), Subject: c.subject(), At: c.at}
+	if h.last != nil {
+		ch.From, ch.To = h.last.position(), h.last.position()
+	}
+	touched, err := h.touched(c)
+	if err != nil {
+		return ch, false, err
+	}
+	if touched {
+		if ok, err = h.compare(ctx, c, &ch); err != nil {
+			return ch, false, err
+		}
+	}
+	said, err := h.r.trailers(c, h.key, &ch)
+	return ch, ok || said, err
+}
+
+// touched reports whether a commit changed anything below the watched folder.
+func (h *historian) touched(c *commit) (bool, error) {
+	now, err := h.r.index.watched(h.r.store, c.tree)
+	if err != nil || c.parent().IsZero() {
+		return !now.IsZero(), err
+	}
+	p, err := h.r.store.parentOf(c)
+	if err != nil {
+		return false, err
+	}
+	old, err := h.r.index.watched(h.r.store, p.tree)
+	return now != old, err
+}
+
+// compare fills in how the plan changed, and reports whether it did.
+func (h *historian) compare(ctx context.Context, c *commit, ch *decide.Change) (bool, error) {
+	f, err := h.r.index.find(ctx, h.r.store, c.tree, h.key)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case f.ok() && h.last == nil:
+		ch.To, ch.Raise = f.position(), true
+	case f.ok():
+		d := plan.Compare(h.last.doc.Plan, f.doc.Plan)
+		ch.From, ch.To = d.From, d.To
+		ch.Raise, ch.Lower = d.Direction == plan.Forward, d.Direction == plan.Backward
+		ch.Content, ch.Live = d.Content, d.Live
+		h.last = f
+		return d.From != d.To || d.Content, nil
+	case f != nil || h.last == nil:
+		return false, nil // not valid: the next that is valid is compared
+	default:
+		still, err := h.r.isThere(c, h.last.path, h.key)
+		if err != nil || still {
+			return false, err
+		}
+		ch.To, ch.Lower = plan.Position{}, true
+	}
+	h.last = f
+	return true, nil
+}
+
+// trailers fills in what a commit's message says to the plan, and reports
+// whether it says anything that counts without a change of the file.
+func (r *Repository) trailers(c *commit, key plan.Key, ch *decide.Change) (bool, error) {
+	m := parseMessage(c.message)
+	ch.Resume = m.resumes(key)
+	if !m.concerns(key) {
+		return ch.Resume, nil
+	}
+	full := func(name string) plan.Revision {
+		return plan.Revision(r.expand(c, name))
+	}
+	ch.RollbackOf = full(m.object(trailerRollbackOf))
+	ch.Unhold = full(m.object(trailerUnhold))
+	if ch.RollbackOf == "" {
+		ch.Reverts = full(m.reverts)
+	}
+	return ch.Resume || ch.RollbackOf != "" || ch.Unhold != "", nil
+}
+
+// expand completes an abbreviated name from the commits before c; it is
+// returned as it is where none fits.
+func (r *Repository) expand(c *commit, name string) string {
+	if len(name) == 0 || len(name) == 40 {
+		return name
+	}
+	for range maxLookBack {
+		if strings.HasPrefix(c.hash.String(), name) {
+			return c.hash.String()
+		}
+		if c.parent().IsZero() {
+			break
+		}
+		var err error
+		if c, err = r.store.parentOf(c); err != nil {
+			break
+		}
+	}
+	return name
+}
+
+// Contains implements reconciler.Source.
+func (r *Repository) Contains(ctx context.Context, head, old plan.Revision) (bool, error) {
+	h, err := r.commitAt(head)
+	if err != nil {
+		return false, err
+	}
+	if !plumbing.IsHash(string(old)) {
+		return false, nil
+	}
+	return r.contains(ctx, h.hash, plumbing.NewHash(string(old)))
+}
+
+// contains reports whether old is head or one of its ancestors.
+func (r *Repository) contains(ctx context.Context, head, old plumbing.Hash) (bool, error) {
+	pair := [2]plumbing.Hash{head, old}
+	if yes, ok := r.ancestry.get(pair); ok {
+		return yes, nil
+	}
+	yes := false
+	if _, err := r.store.commit(old); err == nil {
+		err := r.walk(ctx, head, func(c *commit) bool {
+			yes = yes || c.hash == old
+			return !yes
+		})
+		if err != nil {
+			return false, err
+		}
+	} else if !errors.Is(err, errMissing) {
+		return false, err
+	} else {
+		return false, nil // not remembered: a later fetch may bring it
+	}
+	r.ancestry.put(pair, yes)
+	return yes, nil
+}
+
+// walk visits a commit and its ancestors, nearest first. It does not go past a
+// commit for which visit returns false.
+func (r *Repository) walk(ctx context.Context, from plumbing.Hash, visit func(*commit) bool) error {
+	seen := map[plumbing.Hash]bool{from: true}
+	for queue := []plumbing.Hash{from}; len(queue) > 0; queue = queue[1:] {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c, err := r.store.commit(queue[0])
+		if err != nil {
+			return err
+		}
+		if !visit(c) {
+			continue
+		}
+		for _, p := range c.parents {
+			if !seen[p] {
+				seen[p] = true
+				queue = append(queue, p)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"net/mail"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+)
+
+// Options of a Repository.
+type Options struct {
+	// URL of the repository: https, ssh (also user@host:path), file, or a
+	// local path. It must not hold a password.
+	URL string
+	// Branch that is watched; main where empty.
+	Branch string
+	// Path is the watched folder in the repository; the root where empty.
+	Path string
+	// Dir is the folder of the bare store, which belongs to one process.
+	// Where empty the store is in memory.
+	Dir string
+	// Author of the commits.
+	Author Author
+	Auth   Auth
+	// Now is the clock, for commits whose caller gives no time; time.Now
+	// where nil.
+	Now func() time.Time
+	// Timeout bounds one exchange with the remote, beside the caller's
+	// context; 30 s where zero.
+	Timeout time.Duration
+	// CloneTimeout bounds the fetch of the whole history; 10 min where zero.
+	CloneTimeout time.Duration
+	// RaceTimeout bounds how long a push is recomputed after lost races; 30 s
+	// where zero.
+	RaceTimeout time.Duration
+}
+
+// Author of commits.
+type Author struct{ Name, Email string }
+
+// Auth says where the secrets are. The files are read anew for every exchange
+// with the remote.
+type Auth struct {
+	// Username for https basic auth and for ssh; where empty the URL's, else
+	// "git".
+	Username string
+	// TokenFile holds a token for https, sent as password, or where Bearer is
+	// set as bearer token.
+	TokenFile string
+	Bearer    bool
+	// KeyFile holds a private key for ssh, KnownHostsFile the keys of the
+	// hosts that are trusted; both are needed for ssh.
+	KeyFile        string
+	KnownHostsFile string
+}
+
+// ParseAuthor reads "Name <address>".
+func ParseAuthor(s string) (Author, error) {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Name == "" {
+		return Author{}, fmt.Errorf("parse author %q: want the form \"Name <address>\"", s)
+	}
+	return Author{Name: a.Name, Email: a.Address}, nil
+}
+
+// complete fills defaults and refuses what cannot work or would not be safe.
+func (o Options) complete() (Options, error) {
+	if o.URL == "" {
+		return o, errors.New("open repository: no URL given")
+	}
+	if o.Branch == "" {
+		o.Branch = "main"
+	}
+	if strings.HasPrefix(o.Branch, "refs/") || strings.ContainsAny(o.Branch, " ~^:?*[\\\x00") || strings.Contains(o.Branch, "..") {
+		return o, fmt.Errorf("open repository: branch %q is not a branch name", o.Branch)
+	}
+	o.Path = strings.Trim(path.Clean("/"+strings.ReplaceAll(o.Path, "\\", "/")), "/")
+	if o.Author == (Author{}) {
+		o.Author = Author{Name: "Changeover", Email: "changeover@localhost"}
+	}
+	if o.Author.Name == "" || strings.ContainsAny(o.Author.Name+o.Author.Email, "<>\n\x00") {
+		return o, fmt.Errorf("open repository: author %q <%q> needs a name, and no angle brackets or line breaks", o.Author.Name, o.Author.Email)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	for _, d := range []struct {
+		at  *time.Duration
+		def time.Duration
+	}{{&o.Timeout, 30 * time.Second}, {&o.CloneTimeout, 10 * time.Minute}, {&o.RaceTimeout, 30 * time.Second}} {
+		if *d.at <= 0 {
+			*d.at = d.def
+		}
+	}
+	return o, nil
+}
+
+// endpoint parses the URL and checks that it fits the credentials. Its errors
+// never repeat the URL where that could hold a password.
+func (o Options) endpoint() (*transport.Endpoint, error) {
+	ep, err := transport.NewEndpoint(o.URL)
+	if err != nil {
+		return nil, errors.New("open repository: the URL does not parse; want https://, ssh://, file:// or a local path")
+	}
+	if ep.Password != "" {
+		return nil, errors.New("open repository: the URL holds a password; put it into a file and name that as token file")
+	}
+	switch ep.Protocol {
+	case "file":
+	case "http":
+		if o.Auth.TokenFile != "" {
+			return nil, fmt.Errorf("open repository: a token is never sent over plain http; use https for %s", ep.Host)
+		}
+	case "https":
+	case "ssh":
+		if o.Auth.KeyFile == "" || o.Auth.KnownHostsFile == "" {
+			return nil, fmt.Errorf("open repository: ssh to %s needs a key file and a known_hosts file", ep.Host)
+		}
+	default:
+		return nil, fmt.Errorf("open repository: %q is not supported; use https, ssh, file or a local path", ep.Protocol)
+	}
+	return ep, nil
+}
+
+// name is the URL as it may be shown.
+func (o Options) name() string {
+	u, err := url.Parse(o.URL)
+	if err != nil || u.User == nil {
+		return o.URL
+	}
+	u.User = url.User(u.User.Username())
+	return u.String()
+}

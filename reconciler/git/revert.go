@@ -1,0 +1,260 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+)
+
+// threeWay is one plan's file in the three trees of a revert: base is the bad
+// commit, theirs its first parent, ours what stands now.
+type threeWay struct {
+	base, theirs, ours file
+	// to is the position before the bad commit.
+	to plan.Position
+}
+
+// revert undoes one commit in the plan's file, as a commit of its own. Where
+// nothing is left to undo it makes none.
+func (x *undoing) revert(ctx context.Context, c *commit) error {
+	cannot := func(reason string) error {
+		return &reconciler.MismatchError{Want: x.u.Target, Reason: fmt.Sprintf("commit %s %s", short(c.hash), reason)}
+	}
+	if c.parent().IsZero() {
+		return cannot("is the first of the branch and cannot be reverted")
+	}
+	p, err := x.r.store.parentOf(c)
+	if err != nil {
+		return err
+	}
+	w, missing, err := x.threeWay(ctx, c, p)
+	if err != nil {
+		return err
+	}
+	if missing != "" {
+		return cannot(missing)
+	}
+	if w.base == w.theirs {
+		return nil // the commit changed other files alone
+	}
+	ours, err := x.r.index.decode(x.b, w.ours)
+	if err != nil {
+		return err
+	}
+	data, remark, err := x.merge(w, ours)
+	if err != nil {
+		return err
+	}
+	remarks := slices.DeleteFunc([]string{remark, x.others(c, p, w)}, func(s string) bool { return s == "" })
+	path, err := x.path(w)
+	if err != nil {
+		return err
+	}
+	tree := x.tree
+	if path != w.ours.path {
+		if tree, err = x.b.set(tree, w.ours.path, nil); err != nil {
+			return err
+		}
+	}
+	tree, err = x.b.set(tree, path, &entry{mode: mergeMode(w), hash: x.b.put(plumbing.BlobObject, data)})
+	if err != nil {
+		return err
+	}
+	for _, r := range remarks {
+		x.note("%s", r)
+	}
+	if tree == x.tree {
+		return nil // reverted already
+	}
+	now, err := x.r.index.find(ctx, x.b, tree, x.u.Key)
+	if err != nil {
+		return err
+	}
+	if !now.ok() {
+		return cannot("does not give a valid plan when it is reverted")
+	}
+	x.commit(tree, []*commit{c}, ours.position(), now.position(), remarks)
+	return nil
+}
+
+// threeWay finds the plan's file on all three sides, wherever it lies there.
+// missing says why there is nothing to merge, or is empty.
+func (x *undoing) threeWay(ctx context.Context, c, p *commit) (w threeWay, missing string, err error) {
+	base, err := x.r.index.find(ctx, x.b, c.tree, x.u.Key)
+	if err != nil {
+		return w, "", err
+	}
+	if base == nil {
+		return w, "does not hold the plan", nil
+	}
+	ours, err := x.r.index.find(ctx, x.b, x.tree, x.u.Key)
+	if err != nil {
+		return w, "", err
+	}
+	w.base, w.ours = base.file, ours.file
+	theirs, err := x.r.index.find(ctx, x.b, p.tree, x.u.Key)
+	if err != nil {
+		return w, "", err
+	}
+	switch {
+	case theirs != nil:
+		w.theirs, w.to = theirs.file, theirs.position()
+	default:
+		// The file before may have been there and not readable.
+		e, ok, err := lookup(x.b, p.tree, base.path)
+		if err != nil {
+			return w, "", err
+		}
+		if !ok || !e.isFile() {
+			return w, "added the plan and cannot be reverted", nil
+		}
+		w.theirs = file{base.path, e.hash, e.mode}
+	}
+	if !theirs.ok() {
+		last, err := x.r.before(ctx, x.u.Key, c)
+		if err != nil {
+			return w, "", err
+		}
+		if last == nil {
+			return w, "has no valid version of the plan before it", nil
+		}
+		w.to = last.position()
+	}
+	return w, "", nil
+}
+
+// path is where the reverted file goes: back to where it was before the bad
+// commit moved it, unless it was moved again since or the place is taken.
+func (x *undoing) path(w threeWay) (string, error) {
+	if w.ours.path != w.base.path || w.base.path == w.theirs.path {
+		return w.ours.path, nil
+	}
+	_, taken, err := lookup(x.b, x.tree, w.theirs.path)
+	if err != nil {
+		return "", err
+	}
+	if taken {
+		x.note("%q cannot move back to %q: another file is there", w.ours.path, w.theirs.path)
+		return w.ours.path, nil
+	}
+	return w.theirs.path, nil
+}
+
+// merge gives the content of the reverted file. What cannot be merged, or does
+// not make a valid plan, is left as it is but for the position.
+func (x *undoing) merge(w threeWay, ours *decoded) (data []byte, remark string, err error) {
+	now := ours.doc.Source
+	if w.ours.blob == w.theirs.blob {
+		return now, "", nil
+	}
+	base, _, err := x.b.blob(w.base.blob, maxFile)
+	if err != nil {
+		return nil, "", err
+	}
+	theirs, _, err := x.b.blob(w.theirs.blob, maxFile)
+	if err != nil {
+		return nil, "", err
+	}
+	merged, clean := theirs, true
+	if w.ours.blob != w.base.blob {
+		merged, clean = mergeLines(base, now, theirs)
+	}
+	if clean {
+		doc, problems := plan.Decode(w.ours.path, merged)
+		if !plan.HasErrors(problems) && doc.Plan.Key() == x.u.Key {
+			return merged, "", nil
+		}
+	}
+	remark = fmt.Sprintf("%q was changed since; only spec.position was set back in it.", w.ours.path)
+	if ours.position() == w.to || atOrBefore(ours.doc.Plan.Itinerary(), ours.position(), w.to) {
+		return now, fmt.Sprintf("%q was changed since; it is left as it is.", w.ours.path), nil
+	}
+	edited, err := plan.SetPosition(now, w.to)
+	if err != nil {
+		return now, fmt.Sprintf("%q was changed since, and its position cannot be set back: %s.", w.ours.path, err), nil
+	}
+	return edited, remark, nil
+}
+
+func mergeMode(w threeWay) filemode.FileMode {
+	if w.ours.mode == w.base.mode {
+		return w.theirs.mode
+	}
+	return w.ours.mode
+}
+
+// others says which other files the bad commit changed: they are not reverted.
+func (x *undoing) others(c, p *commit, w threeWay) string {
+	const shown, most = 5, 1000
+	paths, err := changedPaths(x.b, p.tree, c.tree, "", most)
+	if err != nil {
+		return ""
+	}
+	paths = slices.DeleteFunc(paths, func(s string) bool { return s == w.base.path || s == w.theirs.path })
+	if len(paths) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(paths) - shown; n > 0 {
+		paths, more = paths[:shown], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("Commit %s also changed %s%s: these are not the plan's and are left as they are.",
+		short(c.hash), strings.Join(paths, ", "), more)
+}
+
+// changedPaths lists the files that differ between two trees, at most about
+// most of them.
+func changedPaths(o objects, a, b plumbing.Hash, dir string, most int) ([]string, error) {
+	sides := [2]map[string]entry{{}, {}}
+	var names []string
+	for i, h := range []plumbing.Hash{a, b} {
+		if h.IsZero() {
+			continue
+		}
+		entries, err := o.tree(h)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if _, ok := sides[0][e.name]; !ok {
+				names = append(names, e.name)
+			}
+			sides[i][e.name] = e
+		}
+	}
+	slices.Sort(names)
+	var out []string
+	for _, n := range slices.Compact(names) {
+		old, now := sides[0][n], sides[1][n]
+		if old == now || len(out) >= most {
+			continue
+		}
+		var subs [2]plumbing.Hash
+		file := false
+		for i, e := range []entry{old, now} {
+			if e.isDir() {
+				subs[i] = e.hash
+			} else if e.name != "" {
+				file = true
+			}
+		}
+		if file {
+			out = append(out, dir+n)
+		}
+		if subs != [2]plumbing.Hash{} {
+			deeper, err := changedPaths(o, subs[0], subs[1], dir+n+"/", most-len(out))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, deeper...)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,237 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+	"github.com/go-git/go-git/v5/storage"
+	"github.com/go-git/go-git/v5/storage/memory"
+)
+
+// Bounds of the caches.
+const (
+	cachedCommits     = 20_000
+	cachedTreeEntries = 200_000
+)
+
+// keptPrefix is where heads are kept that a force-push dropped: records may
+// still name commits of theirs.
+const keptPrefix = "refs/changeover/kept/"
+
+// store is the local copy of the branch's history. It may be used by several
+// goroutines.
+type store struct {
+	mu      sync.Mutex // guards st: go-git's storages are for one goroutine
+	st      storage.Storer
+	commits *lru[plumbing.Hash, *commit]
+	trees   *lru[plumbing.Hash, []entry]
+	// damaged: an object that must be there could not be read. The next Poll
+	// gets the whole history anew.
+	damaged atomic.Bool
+}
+
+func newStore(st storage.Storer) *store {
+	return &store{
+		st:      st,
+		commits: newLRU[plumbing.Hash, *commit](cachedCommits, nil),
+		trees:   newLRU[plumbing.Hash](cachedTreeEntries, func(t []entry) int { return len(t) + 1 }),
+	}
+}
+
+// replace swaps the storage below. What was read stays good: objects are named
+// by their content.
+func (s *store) replace(st storage.Storer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.st.(io.Closer); ok {
+		_ = c.Close()
+	}
+	s.st = st
+	s.damaged.Store(false)
+}
+
+func (s *store) read(t plumbing.ObjectType, h plumbing.Hash, max int64) ([]byte, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return readObject(s.st, t, h, max)
+}
+
+// commit reads a commit. It is for names that a caller gave: a missing one is
+// no damage.
+func (s *store) commit(h plumbing.Hash) (*commit, error) {
+	if c, ok := s.commits.get(h); ok {
+		return c, nil
+	}
+	raw, whole, err := s.read(plumbing.CommitObject, h, maxCommit)
+	if err == nil && !whole {
+		err = fmt.Errorf("read commit %s: it has more than %d bytes", h, maxCommit)
+	}
+	if err != nil {
+		if !errors.Is(err, errMissing) {
+			s.damaged.Store(true)
+		}
+		return nil, err
+	}
+	c, err := decodeCommit(h, raw)
+	if err != nil {
+		s.damaged.Store(true)
+		return nil, err
+	}
+	s.commits.put(h, c)
+	return c, nil
+}
+
+// parentOf reads a commit that another one names: a missing one is damage.
+func (s *store) parentOf(c *commit) (*commit, error) {
+	p, err := s.commit(c.parent())
+	if err != nil {
+		s.damaged.Store(true)
+	}
+	return p, err
+}
+
+func (s *store) tree(h plumbing.Hash) ([]entry, error) {
+	if t, ok := s.trees.get(h); ok {
+		return t, nil
+	}
+	raw, whole, err := s.read(plumbing.TreeObject, h, maxTree)
+	if err == nil && !whole {
+		err = fmt.Errorf("read tree %s: it has more than %d bytes", h, maxTree)
+	}
+	var t []entry
+	if err == nil {
+		t, err = decodeTree(raw)
+	}
+	if err != nil {
+		s.damaged.Store(true)
+		return nil, err
+	}
+	s.trees.put(h, t)
+	return t, nil
+}
+
+func (s *store) blob(h plumbing.Hash, max int64) ([]byte, bool, error) {
+	b, whole, err := s.read(plumbing.BlobObject, h, max)
+	if err != nil {
+		s.damaged.Store(true)
+	}
+	return b, whole, err
+}
+
+func (s *store) has(h plumbing.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.st.HasEncodedObject(h) == nil
+}
+
+// add stores objects that were made here, contents before those that name
+// them.
+func (s *store) add(b *builder, hashes []plumbing.Hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kind := range []plumbing.ObjectType{plumbing.BlobObject, plumbing.TreeObject, plumbing.CommitObject} {
+		// A commit's parent comes later in the list than the commit.
+		for i := len(hashes) - 1; i >= 0; i-- {
+			o := b.made[hashes[i]]
+			if o.kind != kind || s.st.HasEncodedObject(hashes[i]) == nil {
+				continue
+			}
+			if _, err := s.st.SetEncodedObject(o.encoded()); err != nil {
+				return fmt.Errorf("write object: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *store) ref(name plumbing.ReferenceName) plumbing.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ref, err := s.st.Reference(name)
+	if err != nil {
+		return plumbing.ZeroHash
+	}
+	return ref.Hash()
+}
+
+func (s *store) setRef(name plumbing.ReferenceName, h plumbing.Hash) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.st.SetReference(plumbing.NewHashReference(name, h)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// kept lists the heads that a force-push dropped.
+func (s *store) kept() []plumbing.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, err := s.st.IterReferences()
+	if err != nil {
+		return nil
+	}
+	var out []plumbing.Hash
+	_ = it.ForEach(func(r *plumbing.Reference) error {
+		if r.Name().String() == keptPrefix+r.Hash().String() {
+			out = append(out, r.Hash())
+		}
+		return nil
+	})
+	return out
+}
+
+// sink is where a fetch puts its objects, and what to call when it is done:
+// they appear whole or not at all.
+func (s *store) sink() (sink storer.Storer, done func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.st.(storer.PackfileWriter); ok {
+		return packSink{s.st, s}, func() error { return nil }
+	}
+	staging := memory.NewStorage()
+	return staging, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, o := range staging.Objects {
+			if _, err := s.st.SetEncodedObject(o); err != nil {
+				return fmt.Errorf("store objects: %w", err)
+			}
+		}
+		return nil
+	}
+}
+
+// packSink writes a pack beside those that are read, and makes it known under
+// the lock.
+type packSink struct {
+	storer.Storer
+	s *store
+}
+
+// PackfileWriter implements storer.PackfileWriter.
+func (p packSink) PackfileWriter() (io.WriteCloser, error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	w, err := p.Storer.(storer.PackfileWriter).PackfileWriter()
+	if err != nil {
+		return nil, err
+	}
+	return &packCloser{w, p.s}, nil
+}
+
+type packCloser struct {
+	io.WriteCloser
+	s *store
+}
+
+func (p *packCloser) Close() error {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.WriteCloser.Close()
+}
