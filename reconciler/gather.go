@@ -51,7 +51,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 		switch {
 		case err == nil:
 			in.Good = v
-		case !errors.Is(err, ErrNoPlan):
+		case !errors.Is(err, ErrNoPlan) && !errors.Is(err, ErrInvalidPlan):
 			return in, err
 		}
 	}

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -315,7 +316,9 @@ func describe(ev gates.Results) string {
 		if r.Message != "" {
 			t += ": " + r.Message
 		}
-		out = append(out, t)
+		if !slices.Contains(out, t) { // head and good may declare the same gate
+			out = append(out, t)
+		}
 	}
 	return strings.Join(out, "; ")
 }

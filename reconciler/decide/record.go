@@ -153,11 +153,26 @@ func (r Record) Settle(in Input) Record {
 		a = r.Applied
 	}
 	good := Good{Revision: a.Revision, Stop: a.Stop}
-	if r.Pending == nil && in.Baked() && len(s.breaches()) == 0 && (r.Good == nil || *r.Good != good) {
+	if (r.Good == nil || *r.Good != good) && r.Pending == nil && s.proven() {
 		r = r.Clone()
 		r.Good = &good
 	}
 	return r
+}
+
+// proven reports whether what is applied may be called good: the stop has baked
+// without a breach, and so has content that is not the good one's. Content that
+// came with a raise is proven where the raise leads, not before, so that a
+// promotion cannot disarm its own alarms.
+func (s *state) proven() bool {
+	if !s.Baked() || len(s.breaches()) > 0 {
+		return false
+	}
+	if s.Good.IsZero() || s.Good.Content == s.Applied.Content {
+		return true
+	}
+	bake := time.Duration(s.Applied.Plan.BakeAt(s.effective()))
+	return s.declared() == s.effective() && !s.Now.Before(s.Record.Applied.ContentSince.Add(bake))
 }
 
 // Begin takes in a decision that is about to be carried out: the move, and for
@@ -170,7 +185,7 @@ func (r Record) Begin(in Input, d Decision) Record {
 		r.begin(in, d)
 	case Apply:
 		if d.Reason == ContentChanged && r.Applied != nil && in.Head.Live == r.Applied.Live {
-			r.Applied.Revision, r.Applied.Content = in.Head.Revision, in.Head.Content
+			r.Applied.Revision, r.Applied.Content, r.Applied.ContentSince = in.Head.Revision, in.Head.Content, in.Now
 			return r
 		}
 		r.begin(in, d)
@@ -285,11 +300,14 @@ func (r Record) Finish(now time.Time) Record {
 	m := r.Move
 	a := Applied{
 		Revision: m.Revision, Content: m.Content, Live: m.Live, Stop: m.To,
-		Since: now, PhaseSince: now, Backward: backward(m),
+		Since: now, ContentSince: now, PhaseSince: now, Backward: backward(m),
 	}
 	if old := r.Applied; old != nil {
 		if old.Stop.Phase == a.Stop.Phase {
 			a.PhaseSince = old.PhaseSince
+		}
+		if old.Content == a.Content {
+			a.ContentSince = old.ContentSince
 		}
 		if old.Stop == a.Stop && old.Live == a.Live {
 			// The world did not change: the bake goes on.
@@ -320,7 +338,7 @@ func (r Record) Pushed(branch string) Record {
 func Rebuild(it plan.Itinerary, v plan.Version, stop plan.Position, since time.Time, holds []plan.Revision, head plan.Revision, changes []Change) Record {
 	r := Record{Seen: head, Changes: slices.Clone(changes)}
 	r.Applied = &Applied{
-		Revision: v.Revision, Content: v.Content, Live: v.Live, Stop: stop, Since: since, PhaseSince: since,
+		Revision: v.Revision, Content: v.Content, Live: v.Live, Stop: stop, Since: since, ContentSince: since, PhaseSince: since,
 	}
 	up := standing(changes, it)
 	if c, ok := reached(up, it, stop); ok && !c.From.IsZero() {

@@ -168,6 +168,9 @@ type Applied struct {
 	// Since is when the stop was entered, or when live content last changed
 	// at it: the bake counts from here.
 	Since time.Time `json:"since"`
+	// ContentSince is when this content was first applied, quiet changes
+	// included: until it has baked, the alarms of the good content count too.
+	ContentSince time.Time `json:"contentSince"`
 	// PhaseSince is when the phase was entered.
 	PhaseSince time.Time `json:"phaseSince"`
 	// Backward: the stop was entered by a backward move.

@@ -12,8 +12,8 @@ type Want struct {
 }
 
 // Wants lists what Decide will read of in.Verdicts: the gates of the effective
-// stop, the alarms of the good version until the bake ends, and the enter
-// gates of the stop that may be entered next.
+// stop, the alarms of the good version until the applied one is good itself,
+// and the enter gates of the stop that may be entered next.
 func Wants(in Input) []Want {
 	s := &state{Input: in}
 	if s.Head.IsZero() {
@@ -25,7 +25,7 @@ func Wants(in Input) []Want {
 		out = append(out, Want{s.Applied, gates.Request{
 			Stop: eff, Effects: []plan.Effect{plan.Advance, plan.Pause, plan.Breaches}, Since: a.Since, Fresh: a.Backward,
 		}})
-		if !s.Good.IsZero() && s.Good.Content != s.Applied.Content && !in.Baked() {
+		if !s.Good.IsZero() && s.Good.Content != s.Applied.Content {
 			out = append(out, Want{s.Good, gates.Request{
 				Stop: eff, Effects: []plan.Effect{plan.Breaches}, Since: a.Since, Fresh: a.Backward,
 			}})
