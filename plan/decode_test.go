@@ -155,6 +155,18 @@ func TestWhatTheFileSaysIsKept(t *testing.T) {
 	}
 }
 
+func TestEmptyDocumentsAreNone(t *testing.T) {
+	good(t, "---\n# nothing here\n---\n"+base+"---\n# nor here\n")
+}
+
+// YAML 1.1 would read true and 10.
+func TestWordsAndNumbersAreWhatTheyLookLike(t *testing.T) {
+	p := good(t, strings.ReplaceAll(with(t, "percents: [10, 50]", "percents: [10, 50.10]"), "setup", "on"))
+	if p.Spec.Phases[0].Name != "on" || p.Spec.Phases[1].Percents[1] != 50.1 {
+		t.Errorf("phases %+v", p.Spec.Phases)
+	}
+}
+
 func TestABadPlanStillHasAPlan(t *testing.T) {
 	for name, src := range map[string]string{
 		"nothing":       "",

@@ -15,6 +15,7 @@ func seed(f *testing.F, add func(src []byte)) {
 		add(read(f, file))
 	}
 	add([]byte(base))
+	add([]byte(": \n0")) // the error is behind the last line
 	add([]byte(strings.ReplaceAll(base, "\n", "\r\n")))
 }
 

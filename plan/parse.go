@@ -60,7 +60,8 @@ func (d *Document) syntax(err error) Problem {
 		return d.problem(1, 1, "syntax", fmt.Sprintf("read YAML: %v", err), "")
 	}
 	message, hint := le.Message, ""
-	line, column := max(le.Mark.Line, 1), max(le.Mark.Column, 1)
+	// At the end of a file the reader counts a line that is not there.
+	line, column := d.text.position(d.text.offset(max(le.Mark.Line, 1), le.Mark.Column))
 	switch {
 	case strings.Contains(message, "tab character"), strings.HasPrefix(d.text.src[d.text.offset(line, column):], "\t"):
 		hint = "indent with spaces, not with tabs"
