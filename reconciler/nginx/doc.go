@@ -1,0 +1,14 @@
+// Package nginx brings an nginx on this machine to a stop of a plan, and reads
+// back what it serves.
+//
+// Changeover owns one name in an include folder of that nginx: the symlink
+// DIR/changeover, which points to a version below DIR/changeover.d. A version
+// is written whole beside the one in force, synced, and swapped in by one
+// rename; then nginx tests the whole config, is told to reload, and is asked
+// over fresh connections until every worker has answered with the new config's
+// hash and none answers with the old one. A failed test, or a hash that never
+// comes, puts the old version back.
+//
+// An nginx that is not running keeps the new files, so that it starts with
+// them; the error is ErrNotRunning, as nothing was observed.
+package nginx
