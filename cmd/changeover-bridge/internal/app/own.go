@@ -1,0 +1,141 @@
+package app
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// traffic is the handler of the traffic listener: the proxy, and in front of
+// it what the bridge keeps to itself.
+func (b *Bridge) traffic(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(route.Path(r.URL), bridge.ReservedPrefix) {
+		b.proxy.ServeHTTP(w, r)
+		return
+	}
+	if !fromThisHost(r) {
+		// As if it were not there: it is nobody else's affair.
+		http.NotFound(w, r)
+		return
+	}
+	b.own(w, r)
+}
+
+// fromThisHost reports whether a program on this host asks, for itself and not
+// as a proxy for somebody else.
+func fromThisHost(r *http.Request) bool {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && ap.Addr().Unmap().IsLoopback() &&
+		r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" && r.Header.Get("X-Real-Ip") == ""
+}
+
+// own answers at the reserved paths. The hash is of the config that requests
+// are served by at this moment; where the file on disk is one that was
+// refused, two headers say which and why.
+func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if s := b.follower.Status(); s.Rejected != "" {
+		w.Header().Set(bridge.HeaderRejected, s.Rejected)
+		w.Header().Set(bridge.HeaderError, oneLine(s.Error))
+	}
+	c, ok := b.proxy.Config()
+	switch {
+	case !ok:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		w.Write([]byte("changeover-bridge: no config yet; it waits for the daemon to write one\n"))
+	case r.URL.Path != bridge.VersionPath(c.Plan.Name):
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte("changeover-bridge: nothing here; it serves " + bridge.VersionPath(c.Plan.Name) + "\n"))
+	default:
+		w.Write([]byte(c.Hash + "\n"))
+	}
+}
+
+// oneLine makes a text fit for a header.
+func oneLine(s string) string {
+	const most = 512
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > most {
+		s = s[:most]
+	}
+	return s
+}
+
+// admin is the handler of the admin listener. Health and version are open;
+// everything else needs the token where there is one.
+func (b *Bridge) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", b.healthz)
+	mux.HandleFunc("GET "+bridge.ReservedPrefix, b.own)
+	mux.Handle("GET /metrics", b.guarded(promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{Registry: b.registry})))
+	mux.Handle("GET /debug/pprof/", b.guarded(http.HandlerFunc(pprof.Index)))
+	mux.Handle("GET /debug/pprof/cmdline", b.guarded(http.HandlerFunc(pprof.Cmdline)))
+	mux.Handle("GET /debug/pprof/profile", b.guarded(http.HandlerFunc(pprof.Profile)))
+	mux.Handle("GET /debug/pprof/symbol", b.guarded(http.HandlerFunc(pprof.Symbol)))
+	mux.Handle("GET /debug/pprof/trace", b.guarded(http.HandlerFunc(pprof.Trace)))
+	return mux
+}
+
+func (b *Bridge) guarded(h http.Handler) http.Handler {
+	if b.o.AdminToken == "" {
+		return h
+	}
+	want := []byte("Bearer " + b.o.AdminToken)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "changeover-bridge: want the admin token as a bearer token", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// health is the answer of /healthz.
+type health struct {
+	// State is ok, degraded (the file is refused, the config before it goes
+	// on), waiting (no config yet) or draining. The last two answer 503.
+	State string         `json:"state"`
+	Plan  *plan.Key      `json:"plan,omitempty"`
+	Stop  *plan.Position `json:"stop,omitempty"`
+	Hash  string         `json:"hash,omitempty"`
+	Error string         `json:"error,omitempty"`
+}
+
+func (b *Bridge) healthz(w http.ResponseWriter, _ *http.Request) {
+	h := health{State: "ok", Error: b.follower.Status().Error}
+	code := http.StatusOK
+	c, ok := b.proxy.Config()
+	if ok {
+		h.Plan, h.Stop, h.Hash = &c.Plan, &c.Stop, c.Hash
+	}
+	switch {
+	case b.draining.Load():
+		h.State, code = "draining", http.StatusServiceUnavailable
+	case !ok:
+		h.State, code = "waiting", http.StatusServiceUnavailable
+	case h.Error != "":
+		h.State = "degraded"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(h) // the client may have left
+}

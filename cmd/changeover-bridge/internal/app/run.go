@@ -1,0 +1,152 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/follow"
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/proxy"
+)
+
+// Bridge is a running bridge.
+type Bridge struct {
+	o        Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	proxy    *proxy.Handler
+	follower *follow.Follower
+
+	draining atomic.Bool
+	// handlers are the requests under way; the server does not count those
+	// that were upgraded.
+	handlers atomic.Int64
+}
+
+func newBridge(o Options, log *slog.Logger) *Bridge {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b := &Bridge{o: o, log: log, registry: reg}
+	b.proxy = proxy.New(proxy.Options{
+		Limits: o.Limits, TrustedProxies: o.TrustedProxies, Metrics: proxy.NewMetrics(reg), Log: log,
+	})
+	b.follower = follow.New(follow.Options{
+		File: o.Config, Reread: o.Reread, Serve: b.proxy.Serve, Metrics: follow.NewMetrics(reg), Log: log,
+	})
+	return b
+}
+
+// Run serves until the context ends, then lets the requests under way end, for
+// Options.Drain at most. It fails where it cannot listen.
+func Run(ctx context.Context, o Options, log *slog.Logger) error {
+	b := newBridge(o, log)
+	// Before anything is listened to, so that a restart never answers 503
+	// while there is a file.
+	b.follower.Read()
+
+	var listen net.ListenConfig
+	traffic, err := listen.Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for traffic: %w", err)
+	}
+	admin, err := listen.Listen(ctx, "tcp", o.Admin)
+	if err != nil {
+		traffic.Close()
+		return fmt.Errorf("listen for admin: %w", err)
+	}
+	log.Info("listening", "traffic", traffic.Addr().String(), "admin", admin.Addr().String())
+	return b.serve(ctx, traffic, admin)
+}
+
+func (b *Bridge) serve(ctx context.Context, traffic, admin net.Listener) error {
+	requests, cut := context.WithCancel(context.Background())
+	defer cut()
+	trafficServer, adminServer := b.trafficServer(requests), b.adminServer()
+
+	// The file is followed while requests drain: a rollback counts for the
+	// last of them too.
+	following, unfollow := context.WithCancel(context.Background())
+	followed := make(chan struct{})
+	go func() { defer close(followed); b.follower.Run(following) }()
+	defer func() { unfollow(); <-followed }()
+
+	failed := make(chan error, 2)
+	go func() { failed <- trafficServer.Serve(traffic) }()
+	go func() { failed <- adminServer.Serve(admin) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	b.drain(trafficServer, cut)
+	adminServer.Close()
+	return err
+}
+
+// drain ends the traffic: no new connections, then as long as Options.Drain
+// for the requests under way, then they are cut.
+func (b *Bridge) drain(s *http.Server, cut context.CancelFunc) {
+	b.draining.Store(true)
+	b.log.Info("draining", "timeout", b.o.Drain.String())
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.Drain)
+	defer cancel()
+	err := s.Shutdown(ctx)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for err == nil && b.handlers.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		b.log.Warn("cutting the requests that did not end in time")
+	}
+	cut()
+	s.Close()
+	b.log.Info("stopped")
+}
+
+func (b *Bridge) trafficServer(requests context.Context) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b.handlers.Add(1)
+			defer b.handlers.Add(-1)
+			b.traffic(w, r)
+		}),
+		Protocols: &protocols,
+		// No ReadTimeout and no WriteTimeout: uploads, streams and upgraded
+		// connections take as long as they take.
+		ReadHeaderTimeout: b.o.ReadHeaderTimeout,
+		IdleTimeout:       b.o.IdleTimeout,
+		MaxHeaderBytes:    b.o.MaxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: 30 * time.Second},
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (b *Bridge) adminServer() *http.Server {
+	return &http.Server{
+		Handler:           b.admin(),
+		ReadHeaderTimeout: b.o.ReadHeaderTimeout,
+		IdleTimeout:       b.o.IdleTimeout,
+		MaxHeaderBytes:    b.o.MaxHeaderBytes,
+		// A CPU profile takes as long as its caller asks.
+		WriteTimeout: 10 * time.Minute,
+		ErrorLog:     slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+	}
+}

@@ -1,0 +1,109 @@
+package follow
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// settleFor is how long signs of a change are gathered before the file is
+// read: a rename alone gives several.
+const settleFor = 2 * time.Millisecond
+
+// Run follows the file until the context ends. It watches the folder, not the
+// file, because a rename puts another file in its place; ConfigMap mounts swap
+// a symlink beside it, so every change in the folder is a reason to look.
+// Where nothing can be watched the slow reading alone follows.
+func (f *Follower) Run(ctx context.Context) {
+	w := watcher{dir: filepath.Dir(f.o.File)}
+	if fs, err := fsnotify.NewWatcher(); err != nil {
+		f.o.Log.Warn("cannot watch files, reading the config file every so often instead", "every", f.o.Reread.String(), "error", err.Error())
+	} else {
+		w.fs = fs
+		defer fs.Close()
+	}
+	w.renew()
+	f.Read() // what changed before the watch stood
+
+	tick := time.NewTicker(f.o.Reread)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.renew()
+		case _, ok := <-w.events():
+			if !ok {
+				w.fs = nil
+				continue
+			}
+			w.drain(ctx)
+		case err, ok := <-w.errors():
+			if ok {
+				// Events may be lost; the reading below makes up for it.
+				f.o.Log.Warn("watching the config folder", "error", err.Error())
+			}
+		}
+		f.Read()
+	}
+}
+
+// watcher watches one folder, also when it is replaced.
+type watcher struct {
+	dir     string
+	fs      *fsnotify.Watcher // nil where there is none
+	watched os.FileInfo
+}
+
+func (w *watcher) events() <-chan fsnotify.Event {
+	if w.fs == nil {
+		return nil
+	}
+	return w.fs.Events
+}
+
+func (w *watcher) errors() <-chan error {
+	if w.fs == nil {
+		return nil
+	}
+	return w.fs.Errors
+}
+
+// renew watches the folder that stands at the path now: it may have come into
+// being, or been replaced, since.
+func (w *watcher) renew() {
+	if w.fs == nil {
+		return
+	}
+	now, err := os.Stat(w.dir)
+	if err == nil && w.watched != nil && os.SameFile(now, w.watched) {
+		return
+	}
+	if w.watched != nil {
+		// It fails where the folder is gone, and the watch with it.
+		_ = w.fs.Remove(w.dir)
+		w.watched = nil
+	}
+	if err == nil && w.fs.Add(w.dir) == nil {
+		w.watched = now
+	}
+}
+
+// drain takes the events that belong to the one that came.
+func (w *watcher) drain(ctx context.Context) {
+	settle := time.NewTimer(settleFor)
+	defer settle.Stop()
+	for {
+		select {
+		case <-w.fs.Events:
+		case <-settle.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// Options of a Handler.
+type Options struct {
+	Limits Limits
+	// TrustedProxies may say who the client is, in X-Forwarded-For.
+	TrustedProxies []netip.Prefix
+	Metrics        *Metrics
+	Log            *slog.Logger
+}
+
+// Handler serves the traffic. Before the first Serve it answers 503.
+type Handler struct {
+	limits  Limits
+	trusted []netip.Prefix
+	metrics *Metrics
+	log     *slog.Logger
+	proxy   *httputil.ReverseProxy
+
+	swap    sync.Mutex // held by Serve
+	serving atomic.Pointer[serving]
+}
+
+// serving is one config, ready for requests. It does not change.
+type serving struct {
+	config bridge.Config
+	table  *route.Table
+	sides  map[plan.Side]*side
+	meters []map[plan.Side]meter
+}
+
+// side is a backend as one config sees it.
+type side struct {
+	*backend
+	sideMeter
+}
+
+// New returns a Handler without a config.
+func New(o Options) *Handler {
+	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, metrics: o.Metrics, log: o.Log}
+	h.proxy = &httputil.ReverseProxy{
+		Rewrite:        h.rewrite,
+		Transport:      bySide{},
+		ModifyResponse: modifyResponse,
+		ErrorHandler:   h.fail,
+		BufferPool:     buffers{},
+		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+	}
+	return h
+}
+
+// Config is what is served; ok is false where there is none yet.
+func (h *Handler) Config() (c bridge.Config, ok bool) {
+	if s := h.serving.Load(); s != nil {
+		return s.config, true
+	}
+	return bridge.Config{}, false
+}
+
+// Serve swaps the config. Requests under way end on the old one. A config that
+// routes as the one that is served does not disturb anything. It fails, and
+// changes nothing, for a config that did not pass its own Check.
+func (h *Handler) Serve(c bridge.Config) error {
+	h.swap.Lock()
+	defer h.swap.Unlock()
+	old := h.serving.Load()
+	if old != nil && old.config.Hash == c.Hash {
+		s := *old
+		s.config = c // its mark may be new
+		h.serving.Store(&s)
+		return nil
+	}
+	table, err := route.Compile(c)
+	if err != nil {
+		return err
+	}
+	s := &serving{config: c, table: table, sides: map[plan.Side]*side{}, meters: h.metrics.meters(c)}
+	for _, name := range []plan.Side{plan.Legacy, plan.Modern} {
+		b, err := h.backend(old, name, c.Backends.Of(name).URL)
+		if err != nil {
+			return fmt.Errorf("serve config: %w", err)
+		}
+		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
+	}
+	h.serving.Store(s)
+	if old != nil {
+		for name, was := range old.sides {
+			if was.backend != s.sides[name].backend {
+				was.transport.CloseIdleConnections()
+			}
+		}
+	}
+	return nil
+}
+
+// backend keeps the pool of a side whose URL stays.
+func (h *Handler) backend(old *serving, name plan.Side, url string) (*backend, error) {
+	if old != nil && old.config.Backends.Of(name).URL == url {
+		return old.sides[name].backend, nil
+	}
+	return newBackend(name, url, h.limits)
+}
+
+// exchange is one request on its way; it travels in the request's context.
+type exchange struct {
+	side    *side
+	meter   meter
+	start   time.Time
+	code    int // 0 before the answer's headers
+	counted bool
+	// body fails when the client's body cannot be read.
+	body *clientBody
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// count counts the exchange once.
+func (e *exchange) count() {
+	if !e.counted {
+		e.counted = true
+		e.meter.observe(e.code, time.Since(e.start))
+	}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := h.serving.Load()
+	if s == nil {
+		h.metrics.unconfigured.Inc()
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "no config yet; it waits for the daemon to write one")
+		return
+	}
+	if r.Method == http.MethodConnect {
+		refuse(w, http.StatusMethodNotAllowed, "it is no forward proxy and refuses CONNECT")
+		return
+	}
+	start := time.Now()
+	choice := s.table.Choose(r, h.clientOf(r))
+	if choice.Respond != nil {
+		respond(w, choice.Respond)
+		s.meters[choice.Rule][none].observe(choice.Respond.Status, time.Since(start))
+		return
+	}
+	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start}
+	if !e.side.enter() {
+		e.code = http.StatusServiceUnavailable
+		e.side.failures.WithLabelValues(reasonLimit).Inc()
+		w.Header().Set(bridge.HeaderSide, string(choice.Side))
+		w.Header().Set("Retry-After", "1")
+		refuse(w, e.code, "too many requests are under way to the "+string(choice.Side)+" side")
+		e.count()
+		return
+	}
+	h.forward(w, r, e)
+}
+
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
+	e.side.sideMeter.inFlight.Inc()
+	whole := false
+	defer func() {
+		e.side.leave()
+		e.side.sideMeter.inFlight.Dec()
+		// The proxy panics to break off an answer that it cannot finish.
+		switch {
+		case whole:
+		case r.Context().Err() != nil:
+			e.side.left.Inc()
+		default:
+			e.side.aborted.Inc()
+		}
+		e.count()
+	}()
+	h.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
+	whole = true
+}
+
+// respond answers by a rule of the plan.
+func respond(w http.ResponseWriter, r *plan.Respond) {
+	for name, value := range r.Headers {
+		w.Header().Set(name, value)
+	}
+	if r.Body != "" && w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	}
+	w.WriteHeader(r.Status)
+	io.WriteString(w, r.Body)
+}
+
+// refuse answers by the bridge itself, in plain text.
+func refuse(w http.ResponseWriter, code int, why string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	io.WriteString(w, "changeover-bridge: "+why+"\n")
+}

@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// none is the side of what the bridge answers by a rule of its own.
+const none plan.Side = "none"
+
+// Why a request got no answer from its backend.
+const (
+	reasonConnect  = "connect"  // no connection
+	reasonTimeout  = "timeout"  // no connection or no answer in time
+	reasonProtocol = "protocol" // the connection broke, or no HTTP came back
+	reasonCanceled = "canceled" // the client left first
+	reasonClient   = "client"   // the client's body could not be read
+	reasonLimit    = "limit"    // too many requests in flight
+)
+
+// Metrics of the traffic.
+type Metrics struct {
+	requests     *prometheus.CounterVec
+	duration     *prometheus.HistogramVec
+	inFlight     *prometheus.GaugeVec
+	failures     *prometheus.CounterVec
+	aborted      *prometheus.CounterVec
+	unconfigured prometheus.Counter
+}
+
+// NewMetrics registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "changeover_bridge_requests_total",
+			Help: "Requests by plan, index of the rule, side and status code; 499 is a client that left before the answer.",
+		}, []string{"plan", "route", "side", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "changeover_bridge_request_duration_seconds",
+			Help:    "Time from a request's headers to the end of its answer; for an upgraded connection to the upgrade.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"plan", "route", "side"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "changeover_bridge_in_flight_requests",
+			Help: "Requests and upgraded connections under way, by side.",
+		}, []string{"side"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "changeover_bridge_upstream_failures_total",
+			Help: "Requests that got no answer from their backend, by side and reason.",
+		}, []string{"plan", "side", "reason"}),
+		aborted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "changeover_bridge_aborted_responses_total",
+			Help: "Answers that broke off after their headers were sent, by side and by who left.",
+		}, []string{"plan", "side", "by"}),
+		unconfigured: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "changeover_bridge_unconfigured_requests_total",
+			Help: "Requests answered with 503 because there is no config yet.",
+		}),
+	}
+	reg.MustRegister(m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured)
+	return m
+}
+
+// meter counts for one rule and one side, with the labels resolved.
+type meter struct {
+	requests *prometheus.CounterVec
+	duration prometheus.Observer
+}
+
+func (m meter) observe(code int, took time.Duration) {
+	m.requests.WithLabelValues(strconv.Itoa(code)).Inc()
+	m.duration.Observe(took.Seconds())
+}
+
+// sideMeter counts for one side of a plan.
+type sideMeter struct {
+	inFlight prometheus.Gauge
+	// aborted by the backend and by the client.
+	aborted, left prometheus.Counter
+	failures      *prometheus.CounterVec
+}
+
+func (m *Metrics) meters(c bridge.Config) []map[plan.Side]meter {
+	out := make([]map[plan.Side]meter, len(c.Rules))
+	for i, r := range c.Rules {
+		out[i] = map[plan.Side]meter{}
+		for _, side := range sidesOf(r) {
+			l := prometheus.Labels{"plan": c.Plan.Name, "route": strconv.Itoa(i), "side": string(side)}
+			out[i][side] = meter{requests: m.requests.MustCurryWith(l), duration: m.duration.With(l)}
+		}
+	}
+	return out
+}
+
+func (m *Metrics) side(c bridge.Config, side plan.Side) sideMeter {
+	return sideMeter{
+		inFlight: m.inFlight.WithLabelValues(string(side)),
+		aborted:  m.aborted.WithLabelValues(c.Plan.Name, string(side), "backend"),
+		left:     m.aborted.WithLabelValues(c.Plan.Name, string(side), "client"),
+		failures: m.failures.MustCurryWith(prometheus.Labels{"plan": c.Plan.Name, "side": string(side)}),
+	}
+}
+
+func sidesOf(r bridge.Rule) []plan.Side {
+	switch r.To {
+	case plan.ToSplit:
+		return []plan.Side{plan.Legacy, plan.Modern}
+	case plan.ToLegacy, plan.ToModern:
+		return []plan.Side{plan.Side(r.To)}
+	}
+	return []plan.Side{none}
+}

@@ -1,0 +1,133 @@
+package route
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// Table is the compiled routes of a config. It does not change and may be used
+// by any number of goroutines.
+type Table struct {
+	rules []rule
+	salt  string
+	key   keyFunc
+	// paths: some rule looks at the path.
+	paths bool
+}
+
+type rule struct {
+	methods []string
+	path    string
+	prefix  string
+	regex   *regexp.Regexp
+	headers []headerIs
+	to      plan.Dest
+	percent plan.Percent
+	respond *plan.Respond
+}
+
+type headerIs struct{ name, value string }
+
+// Choice is what a Table says of one request.
+type Choice struct {
+	// Rule is the index of the rule that matched.
+	Rule int
+	// Side to which the request goes; "" where Respond is set.
+	Side    plan.Side
+	Respond *plan.Respond
+}
+
+// Compile fails only for a config that did not pass its own Check.
+func Compile(c bridge.Config) (*Table, error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("compile routes: %w", err)
+	}
+	t := &Table{salt: c.Salt, key: keyOf(c.Identity), rules: make([]rule, len(c.Rules))}
+	for i, r := range c.Rules {
+		out := &t.rules[i]
+		out.to, out.respond = r.To, r.Respond
+		if r.Percent != nil {
+			out.percent = *r.Percent
+		}
+		if r.Match == nil {
+			continue
+		}
+		out.methods, out.path, out.prefix = r.Match.Methods, r.Match.Path, r.Match.PathPrefix
+		if r.Match.PathRegex != "" {
+			re, err := regexp.Compile(r.Match.PathRegex)
+			if err != nil {
+				return nil, fmt.Errorf("compile route %d: %w", i, err)
+			}
+			out.regex = re
+		}
+		for name, value := range r.Match.Headers {
+			out.headers = append(out.headers, headerIs{http.CanonicalHeaderKey(name), value})
+		}
+		t.paths = t.paths || out.path != "" || out.prefix != "" || out.regex != nil
+	}
+	return t, nil
+}
+
+// Len is the number of rules.
+func (t *Table) Len() int { return len(t.rules) }
+
+// Choose returns the first rule that matches, and the side. client is the
+// caller's address, for plans that identify callers by it.
+func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
+	var path string
+	if t.paths {
+		path = Path(r.URL)
+	}
+	for i := range t.rules {
+		if ru := &t.rules[i]; ru.matches(r, path) {
+			return Choice{Rule: i, Side: t.side(ru, r, client), Respond: ru.respond}
+		}
+	}
+	// The last rule of a checked config matches everything.
+	panic("route: no rule matched")
+}
+
+func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) plan.Side {
+	if ru.to != plan.ToSplit {
+		return plan.Side(ru.to)
+	}
+	if plan.OnModern(t.bucket(r, client), ru.percent) {
+		return plan.Modern
+	}
+	return plan.Legacy
+}
+
+// bucket of a caller without a key is drawn anew for each request, so that
+// such callers are never all on one side.
+func (t *Table) bucket(r *http.Request, client netip.Addr) int {
+	if key := t.key(r, client); key != "" {
+		return plan.Bucket(t.salt, key)
+	}
+	return rand.IntN(plan.Buckets)
+}
+
+func (ru *rule) matches(r *http.Request, path string) bool {
+	if len(ru.methods) > 0 && !slices.Contains(ru.methods, r.Method) {
+		return false
+	}
+	switch {
+	case ru.path != "" && path != ru.path,
+		ru.prefix != "" && !strings.HasPrefix(path, ru.prefix),
+		ru.regex != nil && !ru.regex.MatchString(path):
+		return false
+	}
+	for _, h := range ru.headers {
+		if header(r, h.name) != h.value {
+			return false
+		}
+	}
+	return true
+}
