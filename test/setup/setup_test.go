@@ -17,13 +17,13 @@ type machine struct {
 	env  []string
 }
 
-func newMachine(t *testing.T, real ...string) *machine {
+func newMachine(t *testing.T, tools ...string) *machine {
 	t.Helper()
 	dir := t.TempDir()
 	m := &machine{t: t, bin: filepath.Join(dir, "bin"), said: filepath.Join(dir, "said")}
 	must(t, os.Mkdir(m.bin, 0o700))
 	m.env = []string{"PATH=" + m.bin, "HOME=" + dir, "POLICY_RC_D=" + filepath.Join(dir, "policy"), "SAID=" + m.said}
-	for _, name := range real {
+	for _, name := range tools {
 		path, err := exec.LookPath(name)
 		must(t, err)
 		must(t, os.Symlink(path, filepath.Join(m.bin, name)))
@@ -126,7 +126,7 @@ func TestThePolicyOfTheMachineStays(t *testing.T) {
 
 func TestAnInstallationThatFailsIsAFailure(t *testing.T) {
 	for name, c := range map[string]struct {
-		break_ func(*machine)
+		spoil func(*machine)
 		tells  string
 	}{
 		"update":   {func(m *machine) { m.stub("apt-get", "exit 100") }, "apt-get update failed"},
@@ -138,7 +138,7 @@ func TestAnInstallationThatFailsIsAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := debian(t)
-			c.break_(m)
+			c.spoil(m)
 			out, _, code := m.run(".", "components.sh")
 			if code == 0 || !strings.Contains(out, c.tells) {
 				t.Errorf("exit %d, want a failure that tells %q:\n%s", code, c.tells, out)
