@@ -127,7 +127,7 @@ func TestThePolicyOfTheMachineStays(t *testing.T) {
 func TestAnInstallationThatFailsIsAFailure(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*machine)
-		tells  string
+		tells string
 	}{
 		"update":   {func(m *machine) { m.stub("apt-get", "exit 100") }, "apt-get update failed"},
 		"install":  {func(m *machine) { m.stub("apt-get", `[ "$1" = update ]`) }, "apt-get install nginx prometheus failed"},
