@@ -8,34 +8,17 @@ import (
 // abilities are what a gateway can do, as far as gateways differ.
 type abilities struct {
 	name string
-	// header, cookie and query are the names that it can read.
-	header, cookie, query *regexp.Regexp
-	// body is the longest body, in bytes, that it answers with itself.
-	body int
-	// reserved is a status that it does not send; 0: none.
-	reserved int
+	// header are the names of request headers that it can read.
+	header *regexp.Regexp
+	// silent is a status that it does not send; 0: none.
+	silent int
 }
 
-// The abilities of the gateways. nginx drops headers with other characters in
-// their names, reads a cookie or a query parameter as a variable of its name,
-// closes the connection on 444, and reads an answer from a line of at most 4096
-// bytes, in which characters may need a second one to be quoted.
+// The abilities of the gateways. nginx drops request headers with other
+// characters in their names, and closes the connection on 444.
 var (
-	nginxAbilities = abilities{
-		name:     "nginx",
-		header:   regexp.MustCompile(`^[A-Za-z0-9-]+$`),
-		cookie:   regexp.MustCompile(`^[A-Za-z0-9_]+$`),
-		query:    regexp.MustCompile(`^[A-Za-z0-9_]+$`),
-		body:     2000,
-		reserved: 444,
-	}
-	bridgeAbilities = abilities{
-		name:   "bridge",
-		header: token,
-		cookie: token,
-		query:  queryName,
-		body:   64 << 10,
-	}
+	nginxAbilities  = abilities{name: "nginx", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444}
+	bridgeAbilities = abilities{name: "bridge", header: token}
 )
 
 // abilities are those of the plan's gateway.
@@ -57,6 +40,6 @@ func (v *validator) named(report func(path, code, message, hint string), path, w
 	case !form.MatchString(name):
 		report(path, "name", fmt.Sprintf("%s cannot be the name of a %s", shorten(name), what), "use letters, digits and -")
 	case !can.MatchString(name):
-		report(path, "capability", fmt.Sprintf("%s cannot read the %s %q", nginxAbilities.name, what, name), offerBridge("name it with letters and digits"))
+		report(path, "capability", fmt.Sprintf("%s cannot read the %s %q", v.abilities().name, what, name), offerBridge("name it with letters, digits and -"))
 	}
 }

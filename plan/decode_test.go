@@ -204,6 +204,22 @@ func TestSizeAndNumberOfProblemsAreBounded(t *testing.T) {
 	}
 }
 
+func TestLongTextsAreRefused(t *testing.T) {
+	for code, route := range map[string]string{
+		"respond":    "match: {path: /a}, respond: {status: 410, body: " + strings.Repeat("g", 65_537) + "}",
+		"path":       "match: {path: /" + strings.Repeat("a", 1024) + "}, to: modern",
+		"path-regex": "match: {pathRegex: /" + strings.Repeat("a", 1024) + "}, to: modern",
+		"header":     "match: {headers: {X-A: " + strings.Repeat("a", 1025) + "}}, to: modern",
+		"name":       "match: {headers: {" + strings.Repeat("a", 129) + ": b}}, to: modern",
+		"wrong-type": "match: {headers: {" + strings.Repeat("a", 257) + ": b}}, to: modern",
+	} {
+		_, problems := plan.Decode("plan.yaml", []byte(with(t, "[{to: split}]", "[{"+route+"}, {to: split}]")))
+		if len(problems) != 1 || problems[0].Code != code || len(problems[0].Message) > 200 || len(problems[0].Source) > 1200 {
+			t.Errorf("%s: problems %v", code, problems)
+		}
+	}
+}
+
 func TestIsPlanKnowsWhatClaimsToBeOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		src  string

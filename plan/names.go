@@ -39,8 +39,9 @@ func fieldValue(s string) bool {
 // maxText bounds paths, expressions over paths, and header values, in bytes.
 const maxText = 1024
 
-// hopByHop are headers that belong to one connection or that a gateway writes
-// itself.
-var hopByHop = []string{"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+// gatewayHeaders belong to one connection or are written by the gateway itself.
+var gatewayHeaders = []string{"connection", "content-length", "date", "keep-alive", "proxy-connection", "server", "te", "trailer", "transfer-encoding", "upgrade"}
 
-func isHopByHop(header string) bool { return slices.Contains(hopByHop, strings.ToLower(header)) }
+func isGatewayHeader(header string) bool {
+	return slices.Contains(gatewayHeaders, strings.ToLower(header))
+}

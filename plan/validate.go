@@ -161,10 +161,9 @@ func (v *validator) identity() {
 	if given != 1 && v.whole(path) {
 		v.at(path, "identity", fmt.Sprintf("identity has %d of header, cookie, query and clientIP", given), "give exactly one; clientIP is given as clientIP: true")
 	}
-	can := v.abilities()
-	v.named(v.at, path+".header", "header", id.Header, token, can.header)
-	v.named(v.at, path+".cookie", "cookie", id.Cookie, token, can.cookie)
-	v.named(v.at, path+".query", "query parameter", id.Query, queryName, can.query)
+	v.named(v.at, path+".header", "header", id.Header, token, v.abilities().header)
+	v.named(v.at, path+".cookie", "cookie", id.Cookie, token, token)
+	v.named(v.at, path+".query", "query parameter", id.Query, queryName, queryName)
 	if id.Cohort != "" && !cohort.MatchString(id.Cohort) {
 		v.at(path+".cohort", "name", fmt.Sprintf("%s cannot be a cohort", shorten(id.Cohort)), "use letters, digits, -, _ and ., at most 63, with a letter or digit at both ends")
 	}

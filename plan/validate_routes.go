@@ -135,24 +135,21 @@ func pathRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/-._~!$&'()*+,;=:@", r)
 }
 
-// pathRegex checks an expression over paths. Gateways have engines of their
-// own, so it is kept to what all of them read alike.
+// pathRegex checks an expression over paths. It is RE2 for every gateway.
 func (v *validator) pathRegex(path, s string) {
 	if s == "" {
 		return
 	}
 	const code = "path-regex"
-	re, err := syntax.Parse(s, syntax.Perl)
+	_, err := syntax.Parse(s, syntax.Perl)
 	switch {
 	case len(s) > maxText:
 		v.at(path, code, fmt.Sprintf("the expression has %d bytes; at most %d are allowed", len(s), maxText), "")
 	case err != nil:
 		v.at(path, code, fmt.Sprintf("%s is not a regular expression: %s", shorten(s), strings.TrimPrefix(err.Error(), "error parsing regexp: ")),
 			"RE2 syntax is read: no backreferences, no lookaround")
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		v.at(path, code, "the expression holds blanks or characters beyond ASCII", `write them as escapes, such as \x20`)
-	case slices.ContainsFunc(re.CapNames(), func(name string) bool { return name != "" }):
-		v.at(path, code, "the expression has a named group, which would set a variable of the gateway", "use a plain group: (...)")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		v.at(path, code, "the expression holds a control character", `write it as an escape, such as \t; a block text ends with a line feed unless it begins with |-`)
 	}
 }
 
@@ -180,25 +177,27 @@ var (
 	moved  = []int{301, 302, 303, 307, 308}
 )
 
+// maxBody is the longest body, in bytes, that a gateway answers with itself.
+const maxBody = 64 << 10
+
 func (v *validator) respond(path string, r *Respond) {
-	can := v.abilities()
 	if r.Status < 200 || r.Status > 599 {
 		v.at(path+".status", "respond", fmt.Sprintf("status %d is not between 200 and 599", r.Status), "")
 	}
-	if can.reserved == r.Status && r.Status != 0 {
+	if can := v.abilities(); can.silent == r.Status && r.Status != 0 {
 		v.at(path+".status", "capability", fmt.Sprintf("%s cannot answer %d: it closes the connection instead", can.name, r.Status), offerBridge("choose another status"))
 	}
 	if r.Body != "" && (slices.Contains(noBody, r.Status) || slices.Contains(moved, r.Status)) {
 		v.at(path+".body", "respond", fmt.Sprintf("an answer with status %d has no body here", r.Status), "remove body")
-	} else if len(r.Body) > can.body {
-		v.at(path+".body", "capability", fmt.Sprintf("%s cannot answer with a body of %d bytes; at most %d", can.name, len(r.Body), can.body), offerBridge("shorten it"))
+	} else if len(r.Body) > maxBody {
+		v.at(path+".body", "respond", fmt.Sprintf("the body has %d bytes; at most %d are allowed", len(r.Body), maxBody), "let a backend answer with it")
 	}
 	v.headers(path+".headers", r.Headers, abilities{header: token})
 	location := false
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		at := join(path+".headers", name)
 		location = location || strings.EqualFold(name, "Location")
-		if isHopByHop(name) {
+		if isGatewayHeader(name) {
 			v.key(at, "header", fmt.Sprintf("header %q is the gateway's own", name), "remove it")
 		}
 		if strings.EqualFold(name, "Sunset") {
