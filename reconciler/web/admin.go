@@ -24,7 +24,9 @@ const (
 	maxReason      = 1000     // runes of a rollback's reason
 	defaultHistory = 20
 	maxHistory     = 1000
-	adminDeadline  = 30 * time.Second
+	adminDeadline  = 15 * time.Second
+	// A rollback answers when the traffic was tried.
+	rollbackDeadline = 100 * time.Second
 )
 
 // RollbackRequest is the body of POST /v1/plans/{namespace}/{name}/rollback.
@@ -134,12 +136,14 @@ func (a *admin) rollback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A caller who hangs up must not leave a rollback half asked for.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), adminDeadline)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rollbackDeadline)
 	defer cancel()
 	after, err := a.Plans.RequestRollback(ctx, s.Key, to, body.Reason)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		a.refuse(w, http.StatusGatewayTimeout, fmt.Sprintf("the daemon took the request but did not finish it in %s; see `changeover status %s`", adminDeadline, s.Key))
+		a.refuse(w, http.StatusGatewayTimeout, fmt.Sprintf("the daemon took the request but did not finish it in %s; see `changeover status %s`", rollbackDeadline, s.Key))
+	case errors.Is(err, reconciler.ErrUnknownPlan):
+		a.refuse(w, http.StatusNotFound, err.Error())
 	case err != nil:
 		a.refuse(w, http.StatusConflict, err.Error())
 	default:
@@ -148,21 +152,26 @@ func (a *admin) rollback(w http.ResponseWriter, r *http.Request) {
 }
 
 // check returns the target of a request that may be carried out.
-func (b *RollbackRequest) check() (plan.Position, error) {
-	b.Reason = strings.TrimSpace(b.Reason)
-	switch {
-	case b.Reason == "":
-		return plan.Position{}, errors.New(`reason is missing: say in one line why the plan is rolled back`)
-	case utf8.RuneCountInString(b.Reason) > maxReason:
-		return plan.Position{}, fmt.Errorf("reason is longer than %d characters", maxReason)
-	case strings.ContainsFunc(b.Reason, unicode.IsControl):
-		// It becomes part of a commit message, where a new line could pass
-		// for a trailer.
-		return plan.Position{}, errors.New("reason must be one line without control characters")
-	case b.To == "":
-		return plan.Position{}, nil
+func (b *RollbackRequest) check() (to plan.Position, err error) {
+	if b.Reason, err = CheckReason(b.Reason); err != nil || b.To == "" {
+		return plan.Position{}, err
 	}
 	return plan.ParsePosition(b.To)
+}
+
+// CheckReason trims a reason for a change. It must be one line, as it becomes
+// part of a commit message, where a second line could pass for a trailer.
+func CheckReason(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return "", errors.New("reason is missing: say in one line why")
+	case utf8.RuneCountInString(s) > maxReason:
+		return "", fmt.Errorf("reason is longer than %d characters", maxReason)
+	case strings.ContainsFunc(s, unicode.IsControl), !utf8.ValidString(s):
+		return "", errors.New("reason must be one line of text without control characters")
+	}
+	return s, nil
 }
 
 // readStrict decodes one JSON object: no unknown field, nothing after it, no

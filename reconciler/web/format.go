@@ -66,28 +66,39 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// tone is the class of a state's badge. The word itself always stands in the
-// badge: no meaning hangs on the colour.
-func tone(s reconciler.State) string {
+// Tone says how good a state or verdict is, for its colour. The word itself
+// always stands beside it: no meaning hangs on the colour.
+type Tone string
+
+// The tones, best first.
+const (
+	Good Tone = "good"
+	Calm Tone = "calm"
+	Warn Tone = "warn"
+	Bad  Tone = "bad"
+)
+
+// StateTone is the tone of a state.
+func StateTone(s reconciler.State) Tone {
 	switch s {
 	case reconciler.StateSteady, reconciler.StateComplete:
-		return "good"
-	case reconciler.StateProgressing, reconciler.StateWaiting, reconciler.StateSuspended:
-		return "calm"
+		return Good
+	case reconciler.StateProgressing, reconciler.StateWaiting, reconciler.StateSuspended, "":
+		return Calm
 	case reconciler.StateQuarantined, reconciler.StateOrphaned, reconciler.StateInvalid:
-		return "warn"
+		return Warn
 	}
-	return "bad"
+	return Bad
 }
 
-// verdictTone is the class of a verdict: for pause and rollback gates true is
+// VerdictTone is the tone of a verdict: for pause and rollback gates true is
 // what nobody wants.
-func verdictTone(r gates.Result) string {
-	if r.Verdict != gates.Pass && r.Verdict != gates.Fail {
-		return "warn"
+func VerdictTone(r gates.Result) Tone {
+	switch {
+	case r.Verdict != gates.Pass && r.Verdict != gates.Fail:
+		return Warn
+	case (r.Verdict == gates.Pass) == alarm(r):
+		return Bad
 	}
-	if (r.Verdict == gates.Pass) != alarm(r) {
-		return "good"
-	}
-	return "bad"
+	return Good
 }

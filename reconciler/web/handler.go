@@ -67,8 +67,8 @@ var styleSheet []byte
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"stamp":   stamp,
 	"values":  FormatValues,
-	"tone":    tone,
-	"vtone":   verdictTone,
+	"tone":    StateTone,
+	"vtone":   VerdictTone,
 	"verdict": VerdictWord,
 }).ParseFS(templateFiles, "templates/*.html"))
 
