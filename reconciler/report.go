@@ -69,13 +69,17 @@ func (w *worker) append(ctx context.Context, e Entry, page bool) {
 	w.r.o.Notifier.Notify(ctx, w.key, e, page)
 }
 
-// report makes the status from what is known now.
-func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision) {
+// report makes the status from what is known now; failed is the effect that
+// did not work, or nil.
+func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision, failed error) {
 	b := w.r.branchNow()
 	s := Status{
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt,
 		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt,
+	}
+	if failed != nil {
+		s.Error = failed.Error()
 	}
 	if !in.Head.IsZero() {
 		s.Itinerary = in.Head.Plan.Itinerary()

@@ -62,7 +62,6 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 	r.metrics.worked(key, r.o.Now().Sub(begun), err)
 	w.mu.Lock()
 	w.worked = true
-	w.status.Error = ""
 	if err != nil {
 		w.status.Error = err.Error()
 	}
@@ -116,7 +115,7 @@ func (w *worker) work(ctx context.Context) error {
 		return err
 	}
 	if in.Head.IsZero() && in.Record.Applied == nil {
-		w.report(ctx, in, decide.Decide(in))
+		w.report(ctx, in, decide.Decide(in), nil)
 		return nil
 	}
 	if err := w.takePush(ctx); err != nil {
@@ -138,13 +137,13 @@ func (w *worker) work(ctx context.Context) error {
 	}
 	w.startPush(ctx)
 	in.Record = w.rec
-	w.report(ctx, in, d)
+	if errors.Is(failed, errMoving) {
+		failed = nil
+	}
+	w.report(ctx, in, d, failed)
 	if failed == nil && moves(d) {
 		// What comes next may be decided at once.
 		w.r.queue.Add(w.key)
-	}
-	if errors.Is(failed, errMoving) {
-		return nil
 	}
 	return failed
 }
