@@ -189,6 +189,12 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 		}
 		e.count()
 	}()
+	if r.ContentLength != 0 {
+		// A backend may answer before it has read everything. Without this
+		// the server would first read the rest from the client, and take it
+		// away from the backend. An error means HTTP/2, which always can.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	h.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, e)))
 	whole = true
 }

@@ -151,6 +151,42 @@ func TestAnUploadIsStreamed(t *testing.T) {
 	}
 }
 
+func TestABackendMayAnswerWhileTheClientStillSends(t *testing.T) {
+	modern := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.EnableFullDuplex()
+		br := bufio.NewReader(r.Body)
+		for {
+			line, err := br.ReadString('\n')
+			if err != nil {
+				return
+			}
+			io.WriteString(w, "got "+line)
+			rc.Flush()
+		}
+	})
+	f := newFixture(t, "http://127.0.0.1:1", modern.URL, proxy.Options{})
+	pr, pw := io.Pipe()
+	r, err := http.NewRequest("POST", f.url, pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.WriteString(pw, "line 0\n")
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	br := bufio.NewReader(res.Body)
+	for i := range 100 {
+		if got, err := br.ReadString('\n'); err != nil || got != fmt.Sprintf("got line %d\n", i) {
+			t.Fatalf("line %d came back as %q, error %v", i, got, err)
+		}
+		fmt.Fprintf(pw, "line %d\n", i+1)
+	}
+	pw.Close()
+}
+
 func TestH2CIsServed(t *testing.T) {
 	modern := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

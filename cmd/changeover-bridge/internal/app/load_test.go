@@ -1,0 +1,150 @@
+package app
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+const (
+	reloads = 51
+	callers = 100
+)
+
+// load sends requests at a steady rate until stopped, and keeps what failed
+// and whether a caller ever came back from modern.
+type load struct {
+	url  string
+	stop chan struct{}
+	wg   sync.WaitGroup
+
+	mu       sync.Mutex
+	sent     map[string]int // by kind
+	failures []string
+	modern   map[string]bool
+	left     []string // callers that left modern
+}
+
+// run sends one kind of request 50 times a second.
+func (l *load) run(method string, keepAlive bool) {
+	kind := fmt.Sprintf("%s keep-alive=%v", method, keepAlive)
+	tr := &http.Transport{DisableKeepAlives: !keepAlive}
+	defer tr.CloseIdleConnections()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		tenant := fmt.Sprint("tenant-", i%callers)
+		side, err := request(tr, method, l.url, tenant)
+		l.note(kind, tenant, side, err)
+	}
+}
+
+// request sends one, without any retry, and checks the whole answer.
+func request(tr *http.Transport, method, url, tenant string) (side string, err error) {
+	var body []byte
+	if method == "POST" {
+		body = bytes.Repeat([]byte(tenant+" "), 500)
+	}
+	// A reader that is no bytes.Reader: the client's transport cannot rewind it.
+	var reader io.Reader
+	if body != nil {
+		reader = io.MultiReader(bytes.NewReader(body))
+	}
+	r, err := http.NewRequest(method, url, reader)
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("X-Tenant", tenant)
+	res, err := tr.RoundTrip(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	side = res.Header.Get("X-Changeover-Side")
+	switch {
+	case err != nil:
+		return "", err
+	case res.StatusCode != 200:
+		return "", fmt.Errorf("status %d: %s", res.StatusCode, got)
+	case !bytes.Equal(got, body):
+		return "", fmt.Errorf("%d bytes came back of %d", len(got), len(body))
+	case side == "" || side != res.Header.Get("X-Backend"):
+		return "", fmt.Errorf("side %q but backend %q", side, res.Header.Get("X-Backend"))
+	}
+	return side, nil
+}
+
+func (l *load) note(kind, tenant, side string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent[kind]++
+	switch {
+	case err != nil:
+		l.failures = append(l.failures, kind+": "+err.Error())
+	case side == string(plan.Modern):
+		l.modern[tenant] = true
+	case l.modern[tenant]:
+		l.left = append(l.left, tenant)
+	}
+}
+
+// While the share rises, no request fails and no caller comes back.
+func TestFiftyReloadsUnderLoadDropNothing(t *testing.T) {
+	legacy, modern := sides(t)
+	file := filepath.Join(t.TempDir(), "bridge.json")
+	write(t, file, render(t, planOf(legacy, modern, 0), 10))
+	p := start(t, "--config", file)
+	l := &load{url: p.traffic + "/x", stop: make(chan struct{}), sent: map[string]int{}, modern: map[string]bool{}}
+	for _, method := range []string{"GET", "POST"} {
+		for _, keepAlive := range []bool{false, true} {
+			l.wg.Go(func() { l.run(method, keepAlive) })
+		}
+	}
+	shares := map[plan.Percent]int{}
+	began := time.Now()
+	for i := 1; i <= reloads; i++ {
+		percent := []plan.Percent{10, 25, 50}[(i-1)*3/reloads]
+		c := render(t, planOf(legacy, modern, i), percent)
+		write(t, file, c)
+		p.awaitVersion(c.Hash)
+		time.Sleep(80 * time.Millisecond)
+		l.mu.Lock()
+		shares[percent] = len(l.modern)
+		l.mu.Unlock()
+	}
+	close(l.stop)
+	l.wg.Wait()
+	took := time.Since(began)
+
+	total := 0
+	for _, n := range l.sent {
+		total += n
+	}
+	t.Logf("%d requests in %s (%.0f/s) over %d reloads: %v; callers seen on modern %v", total, took.Round(time.Millisecond), float64(total)/took.Seconds(), reloads, l.sent, shares)
+	if len(l.failures) > 0 {
+		t.Errorf("%d failed requests: %s", len(l.failures), strings.Join(l.failures[:min(5, len(l.failures))], "; "))
+	}
+	if len(l.left) > 0 {
+		t.Errorf("callers %v left modern while the share rose", l.left)
+	}
+	if float64(total)/took.Seconds() < 150 || len(l.sent) != 4 {
+		t.Errorf("the load of %d requests in %s is not what the test promises", total, took)
+	}
+	if !(shares[10] < shares[25] && shares[25] < shares[50]) {
+		t.Errorf("callers on modern %v, want more at every stop", shares)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package app
+
+// raceFlag builds the bridge as the test itself was built.
+const raceFlag = "-race=false"

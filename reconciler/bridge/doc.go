@@ -1,0 +1,21 @@
+// Package bridge brings changeover-bridge to a stop: it writes the one config
+// file that every replica follows, and asks each replica what it serves.
+//
+// The file is the intent. It is put in place by a rename, and is in force with
+// every replica that follows it, whether or not another one answers:
+//
+//   - A replica that is silent, or still serves something else, makes Apply
+//     fail with ErrNotObserved once its time is up. The file stays: others
+//     follow it already, the silent one will when it is back, and a rollback
+//     must not be undone because one replica is down. Calling Apply again only
+//     looks again.
+//   - A replica that refuses the file (it reports the file's digest and why)
+//     makes Apply fail with ErrRejected. Going forward the old file is put
+//     back, so that all replicas serve one config again. Going backward, or
+//     where that cannot be told, the new file stays: the old one is what has
+//     to be left, and to be back on it is worse than to be on both.
+//
+// One bridge serves one plan: a file of another plan is never overwritten. A
+// file that cannot be read as a config is, since a damaged file must not stand
+// in the way of a rollback.
+package bridge

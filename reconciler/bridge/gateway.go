@@ -1,0 +1,210 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// What Apply fails with, beside errors of rendering and of the file.
+var (
+	// ErrNotObserved: the config is written, but not every replica was seen
+	// to serve it.
+	ErrNotObserved = errors.New("not observed on every bridge")
+	// ErrRejected: a replica refused the config.
+	ErrRejected = errors.New("refused by a bridge")
+)
+
+// Options of a Gateway.
+type Options struct {
+	// ConfigFile is written; its folder must exist.
+	ConfigFile string
+	// URLs are the admin addresses of all replicas, at least one; the
+	// version endpoint is below them.
+	URLs []string
+	// HTTP asks the replicas. By default each question has a connection of
+	// its own, so that no answer is from a process that is gone.
+	HTTP *http.Client
+	// Timeout of Apply's waiting for the replicas; 10s.
+	Timeout time.Duration
+	// Probe is how long one answer may take; 2s.
+	Probe time.Duration
+	// Interval between two questions to one replica; 20ms.
+	Interval time.Duration
+}
+
+// Gateway implements reconciler.Traffic. Its methods may be called from any
+// goroutine.
+type Gateway struct {
+	o    Options
+	file sync.Mutex // held while the file is compared and written
+}
+
+var _ reconciler.Traffic = (*Gateway)(nil)
+
+// New checks the options. It touches neither file nor replicas.
+func New(o Options) (*Gateway, error) {
+	if o.ConfigFile == "" {
+		return nil, errors.New("open bridge gateway: the bridge's config file is not set")
+	}
+	if len(o.URLs) == 0 {
+		return nil, errors.New("open bridge gateway: no URL of a bridge is set, so nothing could be observed")
+	}
+	for _, s := range o.URLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("open bridge gateway: %q: want an http or https URL of a bridge's admin address, such as http://127.0.0.1:8081", s)
+		}
+	}
+	if o.HTTP == nil {
+		o.HTTP = freshConnections()
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Probe == 0 {
+		o.Probe = 2 * time.Second
+	}
+	if o.Interval == 0 {
+		o.Interval = 20 * time.Millisecond
+	}
+	return &Gateway{o: o}, nil
+}
+
+// Apply writes the config of m.Stop, where it is not there already, and
+// returns when every replica was seen to serve it. See the package comment for
+// what an error leaves behind.
+func (g *Gateway) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
+	what := fmt.Sprintf("apply stop %s of plan %q to the bridge", m.Stop, p.Key())
+	c, src, err := configOf(p, m)
+	if err == nil {
+		err = ctx.Err() // what could not be observed is not begun
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	old, err := g.put(c, src)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	forward := isForward(p, old, m.Stop)
+	replicas := g.await(ctx, c, bridge.Digest(src), forward)
+	refused, behind := sorted(replicas)
+	switch {
+	case len(refused) > 0 && forward:
+		return fmt.Errorf("%s: %w: %s; %s", what, ErrRejected, strings.Join(refused, "; "), g.putBack(ctx, c, src, old))
+	case len(refused) > 0:
+		return fmt.Errorf("%s: %w: %s; the config stays for those that take it", what, ErrRejected, strings.Join(append(refused, behind...), "; "))
+	case len(behind) > 0:
+		return fmt.Errorf("%s: %w: %s; the config is written and stays", what, ErrNotObserved, strings.Join(behind, "; "))
+	}
+	return nil
+}
+
+// configOf is the config of a stop with its mark, and the bytes of its file.
+func configOf(p *plan.Plan, m reconciler.Mark) (bridge.Config, []byte, error) {
+	c, err := bridge.Render(p, m.Stop)
+	if err != nil {
+		return bridge.Config{}, nil, err
+	}
+	c.Mark = &bridge.Mark{Since: m.Since.UTC(), Revision: m.Revision, Holds: m.Holds}
+	src, err := c.Encode()
+	return c, src, err
+}
+
+// isForward reports whether the stop lies after, or at, the one of the old
+// file. Where the old file tells no stop of this itinerary it is not: a plan
+// that is rolled back may well not know the stop that it leaves.
+func isForward(p *plan.Plan, old file, stop plan.Position) bool {
+	if !old.exists {
+		return true
+	}
+	it := p.Itinerary()
+	from := it.Index(old.config.Stop)
+	return from >= 0 && it.Index(stop) >= from
+}
+
+// put writes the file where it differs, and returns the one before.
+func (g *Gateway) put(c bridge.Config, src []byte) (file, error) {
+	g.file.Lock()
+	defer g.file.Unlock()
+	old, err := readConfig(g.o.ConfigFile)
+	if err != nil {
+		return file{}, err
+	}
+	if err := old.belongsTo(c.Plan); err != nil {
+		return file{}, err
+	}
+	if old.exists && bytes.Equal(old.src, src) {
+		return old, nil
+	}
+	return old, writeFile(g.o.ConfigFile, src)
+}
+
+// putBack restores the file before a refused one, unless somebody has written
+// another since, and waits for those that had followed. It says what it did.
+func (g *Gateway) putBack(ctx context.Context, c bridge.Config, src []byte, old file) string {
+	g.file.Lock()
+	now, err := readConfig(g.o.ConfigFile)
+	switch {
+	case err == nil && !bytes.Equal(now.src, src):
+		err = errors.New("another config was written meanwhile")
+	case err == nil && bytes.Equal(old.src, src):
+		err = errors.New("the old config is the same one")
+	case err == nil && old.exists:
+		err = writeFile(g.o.ConfigFile, old.src)
+	case err == nil:
+		err = removeFile(g.o.ConfigFile)
+	}
+	g.file.Unlock()
+	if err != nil {
+		return "the old config could not be put back: " + err.Error()
+	}
+	if old.config.Hash == "" {
+		return "no config was there before, and none is now"
+	}
+	// Also for a caller that has run out of time: what was moved is moved back.
+	ctx = context.WithoutCancel(ctx)
+	c.Hash = old.config.Hash
+	_, behind := sorted(g.await(ctx, c, "", false))
+	if len(behind) > 0 {
+		return "the old config is put back, but " + strings.Join(behind, "; ")
+	}
+	return "the old config is put back and served"
+}
+
+// Observe reads the file and asks every replica once.
+func (g *Gateway) Observe(ctx context.Context, p *plan.Plan, stop plan.Position) (reconciler.TrafficState, error) {
+	want, err := bridge.Render(p, stop)
+	if err != nil {
+		return reconciler.TrafficState{}, fmt.Errorf("observe plan %q on the bridge: %w", p.Key(), err)
+	}
+	f, err := readConfig(g.o.ConfigFile)
+	if err != nil {
+		return reconciler.TrafficState{}, fmt.Errorf("observe plan %q on the bridge: %w", p.Key(), err)
+	}
+	replicas := g.ask(ctx, want.Plan.Name)
+	state := reconciler.TrafficState{Mark: f.markOf(want.Plan), Hash: common(replicas)}
+	var differs []string
+	if d := f.differs(want); d != "" {
+		differs = append(differs, d)
+	}
+	for _, r := range replicas {
+		if d := r.differs(want); d != "" {
+			differs = append(differs, d)
+		}
+	}
+	state.Serving = len(differs) == 0
+	state.Message = strings.Join(differs, "; ")
+	return state, nil
+}
