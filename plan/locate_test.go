@@ -103,6 +103,23 @@ func TestFoldedBlocksPointAtTheirStart(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeFollowedPointsAtItsStart(t *testing.T) {
+	d, _ := plan.Decode("plan.yaml", []byte(with(t, `"sum(rate(errors_total[5m]))"`, "\"a\\\n\n      b\"")))
+	if got := d.Plan.Spec.Signals["errors"].Query; got != "a\nb" {
+		t.Fatalf("query %q", got)
+	}
+	if line, column := d.Locate(queryPath, 2); line != 12 || column != 21 {
+		t.Errorf("at %d:%d, want 12:21", line, column)
+	}
+}
+
+func TestColumnsCountRunes(t *testing.T) {
+	d, _ := plan.Decode("plan.yaml", []byte(with(t, `{query: "sum(rate(errors_total[5m]))"}`, `{freshness: "日本é", query: "日x"}`)))
+	if line, column := d.Locate(queryPath, 1); line != 12 || column != 41 {
+		t.Errorf("at %d:%d, want 12:41", line, column)
+	}
+}
+
 func TestPathsLeadToTheirPlace(t *testing.T) {
 	d, _ := plan.Decode("plan.yaml", []byte(with(t, "routes: [{to: split}]", `routes: [{match: {headers: {X.Y: z}}, to: modern}, {to: split}]`)))
 	for path, want := range map[string]string{
