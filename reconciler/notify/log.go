@@ -9,7 +9,8 @@ import (
 )
 
 // Log notifies by the log: what a person is paged for stands there as an
-// error, the rest as information. It is safe for concurrent use.
+// error. The rest is for debugging only, since the daemon logs each decision
+// anyway. It is safe for concurrent use.
 type Log struct{ log *slog.Logger }
 
 var _ reconciler.Notifier = Log{}
@@ -19,7 +20,7 @@ func NewLog(log *slog.Logger) Log { return Log{log} }
 
 // Notify implements reconciler.Notifier.
 func (l Log) Notify(ctx context.Context, key plan.Key, e reconciler.Entry, page bool) {
-	level, text := slog.LevelInfo, "notice"
+	level, text := slog.LevelDebug, "notice"
 	if page {
 		level, text = slog.LevelError, "page: a person is needed"
 	}

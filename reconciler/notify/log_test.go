@@ -14,9 +14,9 @@ import (
 
 func TestPagesStandOutInTheLog(t *testing.T) {
 	var b bytes.Buffer
-	n := notify.NewLog(slog.New(slog.NewJSONHandler(&b, nil)))
+	n := notify.NewLog(slog.New(slog.NewJSONHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	e := reconciler.Entry{Verb: decide.Rollback, Reason: decide.Breach, From: plan.Position{Phase: "gradual", Percent: 25}, To: plan.Position{Phase: "gradual", Percent: 10}, Message: "high-errors", Commits: []plan.Revision{"abc"}}
-	for page, level := range map[bool]string{true: "ERROR", false: "INFO"} {
+	for page, level := range map[bool]string{true: "ERROR", false: "DEBUG"} {
 		b.Reset()
 		n.Notify(t.Context(), plan.Key{Namespace: "default", Name: "shop"}, e, page)
 		var line map[string]any

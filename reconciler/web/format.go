@@ -66,6 +66,23 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
+// span is a part of a sentence: a command, or words.
+type span struct {
+	Text string
+	Code bool
+}
+
+// prose takes a sentence apart at its backticks.
+func prose(s string) []span {
+	var out []span
+	for i, part := range strings.Split(s, "`") {
+		if part != "" {
+			out = append(out, span{Text: part, Code: i%2 == 1})
+		}
+	}
+	return out
+}
+
 // Tone says how good a state or verdict is, for its colour. The word itself
 // always stands beside it: no meaning hangs on the colour.
 type Tone string

@@ -66,6 +66,7 @@ var styleSheet []byte
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"stamp":   stamp,
+	"prose":   prose,
 	"values":  FormatValues,
 	"tone":    StateTone,
 	"vtone":   VerdictTone,

@@ -98,7 +98,7 @@ func TestPlanPageShowsProblemsWithTheCaret(t *testing.T) {
 	s := waiting()
 	s.Problems = []plan.Problem{{File: "plans/shop.yaml", Line: 3, Column: 5, Severity: plan.SeverityError, Code: "unknown-field", Message: "no field nam", Source: "    nam: shop"}}
 	body := get(t, web.Handler(options(&fakePlans{statuses: []reconciler.Status{s}})), "/plans/default/shop").Body.String()
-	wantAll(t, body, "plans/shop.yaml:3:5: unknown-field: no field nam", "^", "changeover validate plans/shop.yaml")
+	wantAll(t, body, "plans/shop.yaml:3:5: unknown-field: no field nam", "^", "<code>changeover validate plans/shop.yaml</code>")
 }
 
 func TestTextOfAPlanCannotBecomeMarkup(t *testing.T) {

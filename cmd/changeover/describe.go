@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/web"
+)
+
+// describe prints one plan in full.
+func (a *app) describe(s reconciler.Status, wide bool) {
+	d := describer{app: a, s: s, now: a.now()}
+	d.head()
+	d.trouble()
+	d.place()
+	if len(s.Gates) > 0 {
+		a.printf("\nGates:\n")
+		a.table(a.stdout, "  ", a.gateRows(s.Gates, wide))
+	}
+	if len(s.Holds) > 0 {
+		a.printf("\nHolds:\n")
+		for _, h := range s.Holds {
+			a.printf("  %s rolled back %s%s\n", h.Commit.Short(), d.moment(h.At), evidence(h.Evidence))
+		}
+	}
+	a.printf("\nWhat to do:\n")
+	for _, line := range web.Advice(s) {
+		a.printf("  - %s\n", printable(line))
+	}
+}
+
+type describer struct {
+	*app
+	s   reconciler.Status
+	now time.Time
+}
+
+func (d *describer) line(name, format string, args ...any) {
+	d.printf("%-12s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
+}
+
+func (d *describer) head() {
+	s := d.s
+	name := s.Key.String()
+	if s.Path != "" {
+		name += " (" + s.Path + ")"
+	}
+	d.line("Plan", "%s", name)
+	d.printf("%-12s %s\n", "State:", d.paint(toneColours[web.StateTone(s.State)], dash(string(s.State))))
+	d.line("Doing", "%s", doing(s))
+	d.line("Why", "%s: %s", dash(string(s.Decision.Reason)), s.Decision.Message)
+	if until := waitsUntil(s); !until.IsZero() {
+		d.line("Waits until", "%s", d.moment(until))
+	}
+}
+
+// doing says in words what the plan is at.
+func doing(s reconciler.Status) string {
+	if m := s.Move; m != nil {
+		text := fmt.Sprintf("%s from %s to %s, at step %s", m.Verb, m.From, m.To, m.Step)
+		if m.Attempts > 0 {
+			text += fmt.Sprintf(", %d attempts failed", m.Attempts)
+		}
+		if m.Error != "" {
+			text += " (" + m.Error + ")"
+		}
+		return text
+	}
+	switch s.Decision.Verb {
+	case decide.Advance, decide.Retreat, decide.Rollback:
+		return fmt.Sprintf("%s to %s", s.Decision.Verb, s.Decision.Target)
+	case decide.Apply:
+		return "Apply changed content at " + s.Decision.Target.String()
+	case decide.Complete:
+		return "Complete: the gates go on being watched"
+	case "":
+		return "-"
+	}
+	return fmt.Sprintf("%s at %s", s.Decision.Verb, s.Effective)
+}
+
+// waitsUntil is when the answer can change by itself.
+func waitsUntil(s reconciler.Status) time.Time {
+	if !s.Decision.RecheckAt.IsZero() {
+		return s.Decision.RecheckAt
+	}
+	if s.Decision.Reason == decide.Baking {
+		return s.BakedAt
+	}
+	return time.Time{}
+}
+
+func (d *describer) trouble() {
+	s := d.s
+	if s.Error != "" {
+		d.line("Error", "%s", s.Error)
+	}
+	if h := s.Halt; h != nil {
+		d.line("Halted", "%s (%s): %s", d.moment(h.At), h.Reason, h.Message)
+	}
+	if p := s.Pending; p != nil {
+		where := "not in Git yet"
+		if p.Branch != "" {
+			where = "on branch " + p.Branch + ", not on the watched branch"
+		}
+		text := fmt.Sprintf("back to %s, %s", p.Target, where)
+		if p.Error != "" {
+			text += ": " + p.Error
+		}
+		d.line("Revert", "%s", text)
+	}
+	for _, p := range s.Problems {
+		d.printf("%-12s %s", "Problem:", indentAfterFirst(d.renderProblem(p), "             "))
+	}
+}
+
+func indentAfterFirst(text, indent string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n"+indent) + "\n"
+}
+
+func (d *describer) place() {
+	s := d.s
+	d.line("Declared", "%s", s.Declared)
+	effective := s.Effective.String()
+	if !s.Since.IsZero() {
+		effective += ", since " + d.moment(s.Since)
+	}
+	d.line("Effective", "%s", effective)
+	if s.BakedAt.After(d.now) {
+		d.line("Bakes until", "%s", d.moment(s.BakedAt))
+	}
+	if len(s.Itinerary) > 0 {
+		d.line("Itinerary", "%s", itineraryLine(s))
+	}
+	d.part("Gateway", s.Observed.Gateway)
+	d.part("Cluster", s.Observed.Cluster)
+	if s.Head != "" {
+		d.line("Git", "head %s, applied %s, read %s", s.Head.Short(), dash(s.Applied.Short()), d.moment(s.GitReadAt))
+	}
+	d.line("Checked", "%s", d.moment(s.CheckedAt))
+}
+
+func (d *describer) part(name string, p decide.Part) {
+	switch {
+	case !p.Known:
+	case p.Healthy:
+		d.line(name, "serves %s as rendered", p.Stop)
+	default:
+		d.line(name, "not as it should be at %s: %s", p.Stop, p.Message)
+	}
+}
+
+// itineraryLine marks the effective stop with brackets and the declared one
+// with a star.
+func itineraryLine(s reconciler.Status) string {
+	var stops []string
+	for _, stop := range s.Itinerary {
+		text := stop.String()
+		if stop == s.Declared {
+			text += "*"
+		}
+		if stop == s.Effective {
+			text = "[" + text + "]"
+		}
+		stops = append(stops, text)
+	}
+	return strings.Join(stops, " > ")
+}
+
+// moment is a time in UTC and how far off it is.
+func (d *describer) moment(t time.Time) string { return moment(t, d.now) }
+
+func moment(t, now time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	far := web.Span(now.Sub(t)) + " ago"
+	if t.After(now) {
+		far = "in " + web.Span(t.Sub(now))
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC") + " (" + far + ")"
+}
+
+// gateRows is the table of gates with its header.
+func (a *app) gateRows(results gates.Results, wide bool) [][]cell {
+	header := cells("STOP", "EFFECT", "GATE", "VERDICT", "VALUES", "DETAIL")
+	if wide {
+		header = append(header, cells("NOW", "REVISION", "EXPR")...)
+	}
+	rows := [][]cell{header}
+	for _, r := range results {
+		row := cells(r.Stop.String(), string(r.Effect), r.Name, web.VerdictWord(r), dash(web.FormatValues(r.Values)), dash(r.Detail))
+		row[3].colour = toneColours[web.VerdictTone(r)]
+		if wide {
+			row = append(row, cells(string(r.Now), dash(r.Revision.Short()), r.Expr)...)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// evidence is the gates that breached, in brackets.
+func evidence(results gates.Results) string {
+	var parts []string
+	for _, r := range results {
+		text := r.Name
+		if v := web.FormatValues(r.Values); v != "" {
+			text += " " + v
+		}
+		parts = append(parts, text)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " [" + strings.Join(parts, "; ") + "]"
+}

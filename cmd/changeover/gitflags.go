@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/changeover-dev/changeover/reconciler/git"
+)
+
+// gitFlags say which repository is worked on, and how it is reached.
+type gitFlags struct {
+	repo, branch, path, author string
+	auth                       git.Auth
+}
+
+func (g *gitFlags) add(cmd *cobra.Command, author string) {
+	f := cmd.Flags()
+	f.StringVar(&g.branch, "branch", "main", "the watched branch")
+	f.StringVar(&g.path, "path", ".", "the watched folder in the repository")
+	f.StringVar(&g.author, "author", author, `author of commits, as "Name <address>"`)
+	f.StringVar(&g.auth.Username, "git-username", "", "user for https and ssh (default: the URL's, else git)")
+	f.StringVar(&g.auth.TokenFile, "git-token-file", "", "file with a token for https")
+	f.BoolVar(&g.auth.Bearer, "git-bearer", false, "send the token as bearer token, not as password")
+	f.StringVar(&g.auth.KeyFile, "git-ssh-key", "", "file with a private key for ssh")
+	f.StringVar(&g.auth.KnownHostsFile, "git-known-hosts", "", "file with the keys of the ssh hosts that are trusted")
+}
+
+func (g *gitFlags) options() (git.Options, error) {
+	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Auth: g.auth}
+	if g.author != "" {
+		author, err := git.ParseAuthor(g.author)
+		if err != nil {
+			return o, usageError("--author: %w", err)
+		}
+		o.Author = author
+	}
+	return o, nil
+}
+
+// changeFlags are those of the commands that make one commit.
+type changeFlags struct {
+	gitFlags
+	dryRun bool
+}
+
+func (c *changeFlags) add(cmd *cobra.Command) {
+	c.gitFlags.add(cmd, "")
+	cmd.Flags().Lookup("author").Usage = `author of the commit, as "Name <address>" (default: as git commit would)`
+	cmd.Flags().StringVar(&c.repo, "repo", "", "URL or path of the repository (default: the remote `origin` of this folder's repository)")
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "print the commit and push nothing")
+}
+
+// open reads the remote's branch as it is now. The history is kept in memory:
+// nothing of it stays on this machine.
+func (c *changeFlags) open(ctx context.Context, a *app) (*git.Repository, error) {
+	if c.repo == "" {
+		repo, err := originHere(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.repo = repo
+	}
+	if c.author == "" {
+		author, err := authorHere(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.author = author
+	}
+	o, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	o.Now = a.now
+	c.defaultSSH(&o, a.getenv)
+	return git.Open(ctx, o)
+}
+
+// defaultSSH takes a person's usual key and known hosts for ssh, where none
+// are given.
+func (c *changeFlags) defaultSSH(o *git.Options, getenv func(string) string) {
+	home := getenv("HOME")
+	if home == "" || !strings.Contains(o.URL, "@") && !strings.HasPrefix(o.URL, "ssh:") {
+		return
+	}
+	exists := func(name string) bool {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	if file := filepath.Join(home, ".ssh", "known_hosts"); o.Auth.KnownHostsFile == "" && exists(file) {
+		o.Auth.KnownHostsFile = file
+	}
+	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
+		if file := filepath.Join(home, ".ssh", name); o.Auth.KeyFile == "" && exists(file) {
+			o.Auth.KeyFile = file
+		}
+	}
+}
+
+// originHere is the remote that this folder's repository calls origin; the
+// repository itself where it is bare.
+func originHere(ctx context.Context) (string, error) {
+	bare, err := gitSays(ctx, "rev-parse", "--is-bare-repository")
+	if err != nil {
+		return "", usageError("find the repository: this folder is in none (%w); go into a clone of it or give --repo URL", err)
+	}
+	if bare == "true" {
+		return gitSays(ctx, "rev-parse", "--absolute-git-dir")
+	}
+	origin, err := gitSays(ctx, "remote", "get-url", "origin")
+	if err != nil {
+		return "", usageError("find the repository: this folder's has no remote `origin`; give --repo URL")
+	}
+	if strings.Contains(origin, ":") || filepath.IsAbs(origin) {
+		return origin, nil
+	}
+	// A relative path counts from the top of the worktree.
+	top, err := gitSays(ctx, "rev-parse", "--show-toplevel")
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	return filepath.Join(top, origin), nil
+}
+
+// authorHere is whom git commit would name here.
+func authorHere(ctx context.Context) (string, error) {
+	ident, err := gitSays(ctx, "var", "GIT_AUTHOR_IDENT")
+	end := strings.LastIndex(ident, ">")
+	if err != nil || end < 0 {
+		return "", usageError("find the author: git does not know who you are; set user.name and user.email with git config, or give --author \"Name <address>\"")
+	}
+	return ident[:end+1], nil
+}
+
+// gitSays runs the git binary in this folder and returns its output.
+func gitSays(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return "", errors.New("the git binary is not installed")
+	}
+	if err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(errs.String()), "\n")
+		return "", errors.New(strings.TrimPrefix(first, "fatal: "))
+	}
+	return strings.TrimSpace(out.String()), nil
+}

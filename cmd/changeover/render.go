@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/nginx"
+)
+
+// rendered is what `render -o json` prints.
+type rendered struct {
+	Plan    plan.Key       `json:"plan"`
+	Stop    plan.Position  `json:"stop"`
+	Gateway string         `json:"gateway"`
+	Hash    string         `json:"hash"`
+	Files   []renderedFile `json:"files"`
+}
+
+type renderedFile struct {
+	Name    string `json:"name"`
+	Content string `json:"content"`
+}
+
+func (a *app) renderCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "render PLAN [PATH...]",
+		Short: "Print what the gateway files would be at a stop",
+		Long: `Print the files that the gateway would be given at a stop, from the plan's file as it is in this folder (or
+in the files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one.`,
+		Example: "  changeover render shop --at gradual@25",
+		Args:    onePlan(true),
+	}
+	namespace := addNamespace(cmd)
+	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
+	at := cmd.Flags().String("at", "", "stop as PHASE or PHASE@PERCENT (default: the declared position)")
+	file := cmd.Flags().String("file", "", "the plan's file; the same as naming it as PATH")
+	cmd.RunE = a.does(func(_ context.Context, args []string) error {
+		ref, err := parsePlan(args[0], *namespace)
+		if err != nil {
+			return err
+		}
+		paths := args[1:]
+		if *file != "" {
+			paths = append(paths, *file)
+		}
+		if len(paths) == 0 {
+			paths = []string{"."}
+		}
+		p, err := a.findPlan(ref, paths)
+		if err != nil {
+			return err
+		}
+		stop, err := stopOf(p, *at)
+		if err != nil {
+			return err
+		}
+		return a.renderPlan(p, stop, out)
+	})
+	return cmd
+}
+
+// onePlan wants PLAN, and with more also what follows it.
+func onePlan(more bool) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usageError("PLAN is missing: give NAME or NAMESPACE/NAME")
+		case len(args) > 1 && !more:
+			return usageError("one PLAN is wanted, not %d arguments (%q)", len(args), args)
+		}
+		return nil
+	}
+}
+
+// findPlan reads the plan from the files; one with errors is not returned.
+func (a *app) findPlan(ref planRef, paths []string) (*plan.Plan, error) {
+	f := a.readPlans(paths)
+	key, err := ref.resolve(f.keys(), "in the files looked at")
+	if err != nil {
+		if len(f.failed) > 0 {
+			return nil, f.failed[0]
+		}
+		return nil, err
+	}
+	for _, d := range f.docs {
+		if d.Plan.Key() != key {
+			continue
+		}
+		problems := f.of(d.File)
+		if !plan.HasErrors(problems) {
+			return d.Plan, nil
+		}
+		for _, p := range problems {
+			a.note("%s", a.renderProblem(p))
+		}
+		return nil, finding("plan %q does not validate", key)
+	}
+	return nil, finding("find plan %q: no file has it", key)
+}
+
+// stopOf reads a stop of the plan's itinerary; the declared one where s is
+// empty.
+func stopOf(p *plan.Plan, s string) (plan.Position, error) {
+	if s == "" {
+		return p.Spec.Position, nil
+	}
+	stop, err := plan.ParsePosition(s)
+	if err != nil {
+		return stop, usageError("%w", err)
+	}
+	if p.Itinerary().Index(stop) < 0 {
+		return stop, usageError("stop %q is not on the itinerary of %q, which is: %s", s, p.Key(), stopList(p.Itinerary()))
+	}
+	return stop, nil
+}
+
+func stopList(it plan.Itinerary) string {
+	s := ""
+	for i, stop := range it {
+		if i > 0 {
+			s += ", "
+		}
+		s += stop.String()
+	}
+	return s
+}
+
+func (a *app) renderPlan(p *plan.Plan, stop plan.Position, out *outputFlag) error {
+	r := rendered{Plan: p.Key(), Stop: stop}
+	switch g := p.Spec.Gateway; {
+	case g != nil && g.NGINX != nil:
+		f, err := nginx.Render(p, stop)
+		if err != nil {
+			return finding("%w", err)
+		}
+		r.Gateway, r.Hash = "nginx", f.Hash
+		r.Files = []renderedFile{
+			{p.Metadata.Name + ".upstreams.conf", string(f.Upstreams)},
+			{p.Metadata.Name + ".maps.conf", string(f.Maps)},
+			{p.Metadata.Name + ".locations.conf", string(f.Locations)},
+		}
+	case g != nil && g.Bridge != nil:
+		c, err := bridge.Render(p, stop)
+		if err != nil {
+			return finding("%w", err)
+		}
+		b, err := c.Encode()
+		if err != nil {
+			return finding("%w", err)
+		}
+		r.Gateway, r.Hash = "bridge", c.Hash
+		r.Files = []renderedFile{{"bridge.json", string(b)}}
+	default:
+		a.note("Plan %q names no gateway: it moves no traffic, there is nothing to render.", p.Key())
+		return nil
+	}
+	if out.structured() {
+		return out.write(a.stdout, r)
+	}
+	for i, f := range r.Files {
+		if len(r.Files) > 1 {
+			if i > 0 {
+				a.printf("\n")
+			}
+			a.printf("==> %s <==\n", f.Name)
+		}
+		a.printf("%s", f.Content)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/record"
+	"github.com/changeover-dev/changeover/reconciler/web"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: `Watch a branch and bring the gateway to what its plans declare, until SIGTERM or SIGINT: then an effect that was
+begun is finished, and the next is not begun. Logs go to standard error.
+
+Exit codes: 0 after a signal, 2 wrong flags, 3 could not start (another daemon on the state directory, a repository
+that cannot be read and of which there is no copy, an address in use).`,
+		Example: `  changeover run --repo https://git.example.com/ops/migrations.git --git-token-file /etc/changeover/token \
+    --state-dir /var/lib/changeover --prometheus http://127.0.0.1:9090 \
+    --nginx-dir /etc/nginx/changeover --nginx-conf /etc/nginx/nginx.conf`,
+		Args: cobra.NoArgs,
+	}
+	var f runFlags
+	f.add(cmd, a.getenv("CHANGEOVER_STATE_DIR"))
+	cmd.RunE = a.does(func(ctx context.Context, _ []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return a.daemon(ctx, &f)
+	})
+	return cmd
+}
+
+// stopping is how long the HTTP servers get to finish their answers.
+const stopping = 5 * time.Second
+
+// daemon runs until ctx ends.
+func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
+	log := a.logger(f)
+	records, err := record.Open(f.stateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, records.Close()) }()
+
+	page, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return fmt.Errorf("listen for the status page: %w; choose another --listen", err)
+	}
+	defer func() { _ = page.Close() }()
+
+	w, err := a.wire(ctx, f, records, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.repo.Close()) }()
+
+	admin, err := web.ListenUnix(filepath.Join(f.stateDir, socketName))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = admin.Close() }()
+
+	build := readBuild()
+	o := web.Options{Plans: w.loop, Metrics: w.metrics, Now: a.now, Log: log, Version: build.Version}
+	log.Info("started", "version", build.Version, "repo", f.shownRepo(), "branch", f.branch, "path", f.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
+	err = serveWhile(ctx, log, w.loop.Run,
+		served{web.NewServer(web.Handler(o), log), page},
+		served{web.NewServer(web.AdminHandler(o), log), admin})
+	log.Info("stopped")
+	return err
+}
+
+type served struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// serveWhile serves as long as the loop runs, so that what it finishes after a
+// signal can still be watched. A server that fails ends the loop.
+func serveWhile(ctx context.Context, log *slog.Logger, loop func(context.Context) error, all ...served) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	for _, s := range all {
+		g.Go(func() error {
+			if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+				cancel()
+				return fmt.Errorf("serve on %s: %w", s.listener.Addr(), err)
+			}
+			return nil
+		})
+	}
+	err := loop(ctx)
+	log.Info("stopping")
+	end, done := context.WithTimeout(context.WithoutCancel(ctx), stopping)
+	defer done()
+	for _, s := range all {
+		if s.server.Shutdown(end) != nil {
+			_ = s.server.Close()
+		}
+	}
+	return errors.Join(err, g.Wait())
+}
+
+func (a *app) logger(f *runFlags) *slog.Logger {
+	if f.logFormat == "text" {
+		return slog.New(slog.NewTextHandler(a.stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(a.stderr, nil))
+}
+
+// newMetrics is the daemon's own registry.
+func newMetrics(b buildFacts) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "changeover_build_info", Help: "Always 1; the labels say what runs.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
+	})
+	info.Set(1)
+	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// limits of the daemon for decisions.
+func (f *runFlags) limits() decide.Limits {
+	return decide.Limits{GitMaxAge: f.gitMaxAge, Cooldown: f.cooldown, MaxPerDay: f.maxPerDay}
+}

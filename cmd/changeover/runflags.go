@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// runFlags are the daemon's.
+type runFlags struct {
+	gitFlags
+	stateDir, gitDir, prometheus            string
+	nginxDir, nginxConf, nginxBin, nginxURL string
+	bridgeConfig                            string
+	bridgeURLs                              []string
+	listen, logFormat                       string
+	interval, gitInterval, driftInterval    time.Duration
+	gitMaxAge, cooldown                     time.Duration
+	maxPerDay                               int
+}
+
+// daemonAuthor of the commits that the daemon makes.
+const daemonAuthor = "Changeover <changeover@localhost>"
+
+func (r *runFlags) add(cmd *cobra.Command, stateDir string) {
+	r.gitFlags.add(cmd, daemonAuthor)
+	f := cmd.Flags()
+	f.StringVar(&r.repo, "repo", "", "URL or path of the Git repository (required)")
+	f.StringVar(&r.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
+	f.StringVar(&r.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
+	f.StringVar(&r.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
+	f.StringVar(&r.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
+	f.StringVar(&r.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
+	f.StringVar(&r.nginxBin, "nginx-bin", "nginx", "the nginx program")
+	f.StringVar(&r.nginxURL, "nginx-url", "http://127.0.0.1:80", "where nginx is asked which configuration it serves")
+	f.StringVar(&r.bridgeConfig, "bridge-config", "", "file that the bridge reads; the daemon writes it")
+	f.StringArrayVar(&r.bridgeURLs, "bridge-url", nil, "where a bridge is asked which configuration it serves (repeatable)")
+	f.StringVar(&r.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
+	f.DurationVar(&r.interval, "interval", 15*time.Second, "how often gates are evaluated")
+	f.DurationVar(&r.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
+	f.DurationVar(&r.driftInterval, "drift-interval", time.Minute, "how often the gateway is compared with what it should serve")
+	f.DurationVar(&r.gitMaxAge, "git-max-age", 5*time.Minute, "nothing moves forward when Git was not read for this long")
+	f.DurationVar(&r.cooldown, "cooldown", 30*time.Minute, "least time between the lifting of a hold and the next forward move")
+	f.IntVar(&r.maxPerDay, "max-per-day", 3, "automatic rollbacks of a plan in 24 h after which nothing moves forward until a person resumes it")
+	f.StringVar(&r.logFormat, "log-format", "json", "json or text")
+}
+
+// check finds what is wrong with the flags before anything is touched.
+func (r *runFlags) check() error {
+	if r.repo == "" {
+		return usageError("--repo is required: the URL or path of the Git repository that holds the plans")
+	}
+	if r.stateDir == "" {
+		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
+	}
+	if _, err := r.options(); err != nil {
+		return err
+	}
+	if err := r.checkGateways(); err != nil {
+		return err
+	}
+	if r.prometheus != "" {
+		if err := checkURL("--prometheus", r.prometheus); err != nil {
+			return err
+		}
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"--interval", r.interval, 100 * time.Millisecond}, {"--git-interval", r.gitInterval, 100 * time.Millisecond},
+		{"--drift-interval", r.driftInterval, 100 * time.Millisecond}, {"--git-max-age", r.gitMaxAge, r.gitInterval}, {"--cooldown", r.cooldown, 0},
+	} {
+		if d.value < d.least {
+			return usageError("%s %s is too short: want at least %s", d.flag, d.value, d.least)
+		}
+	}
+	if r.maxPerDay < 1 {
+		return usageError("--max-per-day %d is too small: want at least 1", r.maxPerDay)
+	}
+	if r.logFormat != "json" && r.logFormat != "text" {
+		return usageError("--log-format %q: want json or text", r.logFormat)
+	}
+	return checkAddress("--listen", r.listen)
+}
+
+func (r *runFlags) checkGateways() error {
+	switch {
+	case (r.nginxDir == "") != (r.nginxConf == ""):
+		return usageError("--nginx-dir and --nginx-conf go together: the folder for the files, and the configuration that includes them")
+	case (r.bridgeConfig == "") != (len(r.bridgeURLs) == 0):
+		return usageError("--bridge-config and --bridge-url go together: the file for the bridge, and where it is asked what it serves")
+	}
+	if r.nginxDir != "" {
+		if err := checkURL("--nginx-url", r.nginxURL); err != nil {
+			return err
+		}
+	}
+	for _, u := range r.bridgeURLs {
+		if err := checkURL("--bridge-url", u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkURL does not repeat the URL: it may hold a password.
+func checkURL(flag, s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return usageError("%s: want http://HOST:PORT or https://HOST:PORT", flag)
+	}
+	return nil
+}
+
+func checkAddress(flag, s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		var n int
+		if n, err = strconv.Atoi(port); err == nil && (n < 0 || n > 65535) {
+			err = fmt.Errorf("port %d", n)
+		}
+	}
+	if err != nil {
+		return usageError("%s %q: want HOST:PORT, such as 127.0.0.1:9080", flag, s)
+	}
+	return nil
+}
+
+// shownRepo is the repository as it may stand in a log.
+func (r *runFlags) shownRepo() string {
+	if u, err := url.Parse(r.repo); err == nil {
+		return u.Redacted()
+	}
+	return r.repo
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// validateReport is what `validate -o json` prints.
+type validateReport struct {
+	Plans    int            `json:"plans"`
+	Problems []plan.Problem `json:"problems"`
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "validate [PATH...]",
+		Short: "Check plans: syntax, fields, gates and queries",
+		Long: `Check every MigrationPlan in the files and folders named (default: this folder).
+
+Folders are searched for *.yaml and *.yml files; those that are not plans are ignored, and folders whose
+name begins with a dot are left out. "-" is standard input. All problems are reported at once.`,
+		Example: `  changeover validate
+  changeover validate plans/shop.yaml
+  git show HEAD:plans/shop.yaml | changeover validate -`,
+	}
+	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
+	cmd.RunE = a.does(func(_ context.Context, args []string) error {
+		if len(args) == 0 {
+			args = []string{"."}
+		}
+		f := a.readPlans(args)
+		if err := a.reportValidation(f, out); err != nil {
+			return err
+		}
+		for _, err := range f.failed {
+			a.note("changeover: %v", err)
+		}
+		switch {
+		case len(f.failed) > 0:
+			return &exitError{code: exitFailed}
+		case plan.HasErrors(f.problems):
+			return errFindings
+		}
+		return nil
+	})
+	return cmd
+}
+
+func (a *app) reportValidation(f planFiles, out *outputFlag) error {
+	if out.structured() {
+		r := validateReport{Plans: len(f.docs), Problems: f.problems}
+		if r.Problems == nil {
+			r.Problems = []plan.Problem{}
+		}
+		return out.write(a.stdout, r)
+	}
+	for _, p := range f.problems {
+		a.printf("%s", a.renderProblem(p))
+	}
+	errors, warnings := 0, 0
+	for _, p := range f.problems {
+		if p.Severity == plan.SeverityWarning {
+			warnings++
+		} else {
+			errors++
+		}
+	}
+	summary := count(len(f.docs), "plan") + " checked: "
+	switch {
+	case errors == 0 && warnings == 0:
+		summary += a.paint(green, "no problems")
+	case warnings == 0:
+		summary += a.paint(red, count(errors, "error"))
+	case errors == 0:
+		summary += a.paint(yellow, count(warnings, "warning"))
+	default:
+		summary += a.paint(red, count(errors, "error")) + ", " + a.paint(yellow, count(warnings, "warning"))
+	}
+	a.printf("%s\n", summary)
+	return nil
+}
+
+// renderProblem is the problem with its source line and caret; the first line
+// is bold where colour is wanted.
+func (a *app) renderProblem(p plan.Problem) string {
+	head, rest, _ := strings.Cut(p.Render(), "\n")
+	return a.paint(bold, head) + "\n" + rest
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

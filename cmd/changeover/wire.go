@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/gates/prom"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/bridge"
+	"github.com/changeover-dev/changeover/reconciler/git"
+	"github.com/changeover-dev/changeover/reconciler/nginx"
+	"github.com/changeover-dev/changeover/reconciler/notify"
+	"github.com/changeover-dev/changeover/reconciler/record"
+)
+
+// wired is the daemon's loop with what must be closed after it.
+type wired struct {
+	loop    *reconciler.Reconciler
+	metrics *prometheus.Registry
+	repo    *git.Repository
+}
+
+// wire makes the adapters that the flags name. It is the only place that knows
+// which they are.
+func (a *app) wire(ctx context.Context, f *runFlags, records *record.Dir, log *slog.Logger) (*wired, error) {
+	w := &wired{metrics: newMetrics(readBuild())}
+	o := reconciler.Options{
+		Recorder: records, Notifier: notify.NewLog(log), Now: a.now, Log: log,
+		Interval: f.interval, GitInterval: f.gitInterval, DriftInterval: f.driftInterval,
+		Limits: f.limits(), Registerer: w.metrics, Sampler: noPrometheus{},
+	}
+	if f.prometheus != "" {
+		client, err := prom.New(prom.Options{URL: f.prometheus})
+		if err != nil {
+			return nil, err
+		}
+		o.Sampler = client
+	}
+	if f.nginxDir != "" {
+		g, err := nginx.New(nginx.Options{Dir: f.nginxDir, Conf: f.nginxConf, Bin: f.nginxBin, URL: f.nginxURL})
+		if err != nil {
+			return nil, err
+		}
+		checkNGINX(ctx, f, log)
+		o.NGINX = g
+	}
+	if f.bridgeConfig != "" {
+		g, err := bridge.New(bridge.Options{ConfigFile: f.bridgeConfig, URLs: f.bridgeURLs})
+		if err != nil {
+			return nil, err
+		}
+		o.Bridge = g
+	}
+	var err error
+	if w.repo, err = a.openSource(ctx, f, log); err != nil {
+		return nil, err
+	}
+	o.Source = w.repo
+	if w.loop, err = reconciler.New(o); err != nil {
+		return nil, errors.Join(err, w.repo.Close())
+	}
+	return w, nil
+}
+
+// openSource opens the watched branch, and finds out today whether a revert
+// could be pushed on the day that it is needed.
+func (a *app) openSource(ctx context.Context, f *runFlags, log *slog.Logger) (*git.Repository, error) {
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	o.Dir = cmp.Or(f.gitDir, filepath.Join(f.stateDir, "git"))
+	o.Now = a.now
+	repo, err := git.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	var remote *reconciler.RemoteError
+	switch err := repo.CheckPush(ctx); {
+	case err == nil:
+	case errors.As(err, &remote) && remote.Kind == reconciler.RemoteUnreachable:
+		log.Warn("the Git remote cannot be reached: plans stay where they are, going back works", "err", err.Error())
+	default:
+		log.Warn("the Git remote does not let this daemon push: a rollback would move traffic, but its revert could not reach the branch; grant it the right to push", "err", err.Error())
+	}
+	return repo, nil
+}
+
+// checkNGINX warns where nginx would refuse any reload. It does not end the
+// daemon: plans of other gateways must be able to go back.
+func checkNGINX(ctx context.Context, f *runFlags, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conf, err := filepath.Abs(f.nginxConf)
+	if err != nil {
+		conf = f.nginxConf
+	}
+	cmd := exec.CommandContext(ctx, f.nginxBin, "-t", "-q", "-c", conf)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		log.Error("nginx does not load its configuration: no plan can move its traffic before that is mended",
+			"conf", conf, "err", err.Error(), "nginx", strings.TrimSpace(said.String()))
+	}
+}
+
+// noPrometheus answers for a daemon that was given none.
+type noPrometheus struct{}
+
+var errNoPrometheus = fmt.Errorf("ask Prometheus: none is configured; start the daemon with --prometheus URL")
+
+// Sample implements reconciler.Sampler.
+func (noPrometheus) Sample(_ context.Context, needs []gates.Need, now time.Time) map[gates.Need]gates.Sample {
+	out := make(map[gates.Need]gates.Sample, len(needs))
+	for _, n := range needs {
+		out[n] = gates.Sample{Last: gates.Point{Time: now, Unknown: "no Prometheus configured"}, Err: errNoPrometheus}
+	}
+	return out
+}

@@ -1,0 +1,84 @@
+package script
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected outputs in testdata")
+
+// bin holds the binary under test.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(withBinary(m.Run)) }
+
+func withBinary(tests func() int) int {
+	dir, err := os.MkdirTemp("", "changeover-script-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	bin = dir
+	build := exec.Command("go", "build", "-ldflags", "-X main.version=v0.0.0-test", "-o", filepath.Join(dir, "changeover"), "../../cmd/changeover")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build changeover:", err)
+		return 1
+	}
+	return tests()
+}
+
+func TestCommandLine(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code,
+		},
+	})
+}
+
+// setup gives each script a home of its own, so that no configuration of this
+// machine is seen, and a clock and author that make commits equal.
+func setup(e *testscript.Env) error {
+	home := filepath.Join(e.WorkDir, "home")
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return err
+	}
+	e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	e.Setenv("HOME", home)
+	e.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	e.Setenv("GIT_AUTHOR_NAME", "Ada")
+	e.Setenv("GIT_AUTHOR_EMAIL", "ada@example.com")
+	e.Setenv("GIT_COMMITTER_NAME", "Ada")
+	e.Setenv("GIT_COMMITTER_EMAIL", "ada@example.com")
+	return nil
+}
+
+// code runs a command and compares its exit code: code 2 changeover nonsense.
+// What it prints can then be looked at as after exec.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("run %q: %v", args[1:], err)
+	}
+	if want := args[0]; fmt.Sprint(got) != want {
+		ts.Fatalf("%q ended with %d, want %s", args[1:], got, want)
+	}
+}
