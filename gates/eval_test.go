@@ -197,3 +197,42 @@ func TestCompileNamesEveryFault(t *testing.T) {
 		}
 	}
 }
+
+func TestExpressionsBuiltToHurtEndSoon(t *testing.T) {
+	nested := func(depth int, head, tail string) string {
+		return strings.Repeat(head, depth) + "true" + strings.Repeat(tail, depth)
+	}
+	for name, expr := range map[string]string{
+		"parentheses":      nested(60, "(", ")"),
+		"nots":             nested(4000, "!", ""),
+		"minuses":          strings.Repeat("-", 4000) + "1 > 0",
+		"lists":            nested(60, "[", "]"),
+		"choices":          nested(500, "true?", ":true"),
+		"chain":            nested(500, "signal.a > 1.0 && ", ""),
+		"nested loops":     nested(12, "[1,2,3,4,5,6,7,8].all(x, ", ")"),
+		"nested maps":      "[1,2].map(a, [1,2].map(b, [1,2].map(c, [1,2].map(d, [1,2].map(e, [1,2].map(f, [1,2].map(g, a+b+c+d+e+f+g))))))).size() > 0",
+		"nested ranges":    "lists.range(1000).all(a, lists.range(1000).all(b, lists.range(1000).all(c, a+b+c >= 0)))",
+		"a huge range":     "lists.range(1000000000).size() > 0",
+		"growing text":     "'" + strings.Repeat("x", 500) + "'.replace('', '" + strings.Repeat("x", 500) + "').replace('', '" + strings.Repeat("x", 500) + "').replace('', '" + strings.Repeat("x", 500) + "').size() > 0",
+		"wide format":      "'%.1000000000f'.format([1.0]).size() > 0",
+		"regular":          "'" + strings.Repeat("a", 1000) + "'.matches('" + strings.Repeat("(a?){1000}", 100) + "$')",
+		"open parentheses": strings.Repeat("(", 4000),
+		"open brackets":    strings.Repeat("[{", 2000),
+		"greatest":         nested(60, "math.greatest(1, ", ")"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			prg, err := gates.Compile(gatePlan(plan.Advance, plan.Gate{Expr: expr}, nil), gates.Options{})
+			if err == nil {
+				f := fixture{t: t, prg: prg, effect: plan.Advance}
+				got := f.eval(f.request(), map[string]gates.Sample{"a": value(2)})
+				t.Logf("compiles and is %s: %.200s", got.Verdict, got.Detail)
+			} else {
+				t.Logf("refused: %.200s", err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+}

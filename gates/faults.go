@@ -218,7 +218,7 @@ func rewordOverload(f *fault, function, target, args string) {
 
 // notBool speaks of an expression that is a value and no condition.
 func notBool(t *cel.Type) fault {
-	f := fault{code: "gate-not-bool", message: "the expression is of type " + t.String() + ", want true or false"}
+	f := fault{code: "gate-not-bool", message: "the expression is of type " + t.TypeName() + ", want true or false"}
 	switch t.TypeName() {
 	case "double", "int", "uint":
 		f.message, f.hint = "the expression is a number, want true or false", "compare it, as in: < 0.01"
