@@ -1,0 +1,180 @@
+package docs
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/nginx"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// block is the first fenced block of a language.
+func block(t *testing.T, text, language string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(text, "\n```"+language+"\n")
+	code, _, end := strings.Cut(rest, "\n```\n")
+	if !ok || !end {
+		t.Fatalf("found no %s block", language)
+	}
+	return code + "\n"
+}
+
+func readmePlan(t *testing.T) *plan.Plan {
+	t.Helper()
+	doc, problems := plan.Decode("README.md", []byte(block(t, read(t, "README.md"), "yaml")))
+	for _, p := range append(problems, gates.Check(doc)...) {
+		t.Errorf("the plan of the README has a problem:\n%s", p.Render())
+	}
+	return doc.Plan
+}
+
+func TestThePlanOfTheReadmeIsGood(t *testing.T) {
+	if p := readmePlan(t); len(p.Itinerary()) != 6 {
+		t.Errorf("got stops %v, want six", p.Itinerary())
+	}
+}
+
+func TestTheNginxConfigurationOfTheReadmeLoads(t *testing.T) {
+	const (
+		inREADME = "/etc/nginx/managed"
+		last     = "changeover/*.locations.conf"
+		named    = "changeover/onap-so.locations.con[f]"
+	)
+	text := read(t, "README.md")
+	conf := block(t, text, "nginx")
+	if !strings.Contains(conf, inREADME) || !strings.Contains(conf, last) || !strings.Contains(text, named) {
+		t.Fatal("the README has other includes than this test looks for")
+	}
+	p := readmePlan(t)
+	files := map[string][]byte{}
+	for _, stop := range p.Itinerary() {
+		f, err := nginx.Render(p, stop)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["upstreams"], files["maps"], files["locations"] = f.Upstreams, f.Maps, f.Locations
+	}
+	for _, c := range []string{conf, strings.Replace(conf, last, named, 1)} {
+		dir := t.TempDir()
+		c = strings.ReplaceAll(c, inREADME, dir)
+		c = "pid " + dir + "/pid;\nerror_log stderr;\nevents {}\n" + strings.Replace(c, "listen 80;", "listen unix:"+dir+"/socket;", 1)
+		write(t, filepath.Join(dir, "nginx.conf"), []byte(c))
+		loads(t, dir) // as it is before the daemon's first visit
+		for kind, b := range files {
+			write(t, filepath.Join(dir, "changeover", "onap-so."+kind+".conf"), b)
+		}
+		loads(t, dir)
+	}
+}
+
+func loads(t *testing.T, dir string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "nginx", "-t", "-c", filepath.Join(dir, "nginx.conf")).CombinedOutput()
+	if err != nil {
+		t.Errorf("nginx -t: %v\n%s", err, out)
+	}
+}
+
+func write(t *testing.T, name string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	command = regexp.MustCompile("(?:^    |`)(changeover(?:-bridge)?)((?: [^`\n#]+)?)")
+	target  = regexp.MustCompile("(?:^    |`)make ([^`\n#]*)")
+	flag    = regexp.MustCompile(`(?:^|[\s(` + "`" + `])(--?[a-z][a-z-]*)`)
+)
+
+// TestTheCommandsInDocumentsExist builds the programs and looks every
+// subcommand and flag up in their help.
+func TestTheCommandsInDocumentsExist(t *testing.T) {
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./cmd/changeover", "./cmd/changeover-bridge")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	seen := 0
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md"} {
+		text := strings.ReplaceAll(read(t, doc), " \\\n", " ") // joins continued lines
+		for _, line := range strings.Split(text, "\n") {
+			for _, m := range command.FindAllStringSubmatch(line, -1) {
+				seen++
+				checkCommand(t, bin, doc, m[1], m[2])
+			}
+		}
+	}
+	if seen < 20 {
+		t.Errorf("found only %d commands: does this test still read the documents right?", seen)
+	}
+}
+
+func checkCommand(t *testing.T, bin, doc, program, args string) {
+	t.Helper()
+	var sub []string
+	if words := strings.Fields(args); program == "changeover" && len(words) > 0 {
+		sub = words[:1]
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, program), append(sub, "--help")...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && program == "changeover" {
+		t.Errorf("%s: `%s%s`: %v\n%s", doc, program, args, err, out)
+		return
+	}
+	for _, f := range flag.FindAllStringSubmatch(args, -1) {
+		name := strings.TrimLeft(f[1], "-")
+		if name != "help" && !regexp.MustCompile(`(^|[\s,])--?`+name+`\b`).Match(out) {
+			t.Errorf("%s: `%s%s`: the help does not know %s", doc, program, args, f[1])
+		}
+	}
+}
+
+func TestTheMakeTargetsInDocumentsExist(t *testing.T) {
+	makefile := read(t, "Makefile")
+	var targets []string
+	for _, m := range regexp.MustCompile(`(?m)^([a-z]+):`).FindAllStringSubmatch(makefile, -1) {
+		targets = append(targets, m[1])
+	}
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md"} {
+		for _, line := range strings.Split(read(t, doc), "\n") {
+			for _, m := range target.FindAllStringSubmatch(line, -1) {
+				for _, word := range strings.Fields(m[1]) {
+					if !strings.Contains(word, "=") && !slices.Contains(targets, word) {
+						t.Errorf("%s: `make %s`: there is no target %s", doc, m[1], word)
+					}
+				}
+			}
+		}
+	}
+	for _, want := range strings.Fields("help build test race lint fuzz golden generate verify demo cluster accept deps clean") {
+		if !slices.Contains(targets, want) {
+			t.Errorf("the Makefile has no target %s", want)
+		}
+	}
+	help, err := exec.CommandContext(t.Context(), "make", "-C", "../..", "help").CombinedOutput()
+	if err != nil || !bytes.Contains(help, []byte("  test ")) {
+		t.Errorf("make help: %v\n%s", err, help)
+	}
+}
