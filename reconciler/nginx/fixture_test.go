@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,11 +27,13 @@ var percents = []plan.Percent{10, 25, 50, 75, 100}
 type migration struct {
 	*plan.Plan
 	legacy, modern *httptest.Server
+	asked          atomic.Int64 // requests that reached a backend
 }
 
 func newMigration(t testing.TB) *migration {
 	t.Helper()
-	m := &migration{legacy: side(t, plan.Legacy), modern: side(t, plan.Modern)}
+	m := &migration{}
+	m.legacy, m.modern = m.side(t, plan.Legacy), m.side(t, plan.Modern)
 	m.Plan = &plan.Plan{
 		Metadata: plan.Metadata{Name: "onap-so", Namespace: "migrations"},
 		Spec: plan.Spec{
@@ -51,9 +54,10 @@ func newMigration(t testing.TB) *migration {
 }
 
 // side is a backend that says who it is and what it was asked.
-func side(t testing.TB, s plan.Side) *httptest.Server {
+func (m *migration) side(t testing.TB, s plan.Side) *httptest.Server {
 	t.Helper()
 	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.asked.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Answered-By", string(s))
 		for _, name := range []string{"X-Changeover-Side", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"} {

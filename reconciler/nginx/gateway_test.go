@@ -369,19 +369,24 @@ func TestDeadlineEndsApplyAndPutsBack(t *testing.T) {
 
 func TestVersionIsForLoopbackOnly(t *testing.T) {
 	// The real address of a caller, as behind a load balancer.
-	s := nginxtest.New(t, nginxtest.Config{Server: "set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP;"})
+	s := nginxtest.New(t, nginxtest.Config{Server: "set_real_ip_from 127.0.0.1; real_ip_header X-Client;"})
 	s.Run()
 	m := newMigration(t)
 	g := open(t, s)
-	apply(t, g, m.Plan, at10)
+	apply(t, g, m.Plan, sunset)
 	for path, want := range map[string]int{
-		"/_changeover/onap-so/version":    403,
-		"/_changeover/onap-so/respond/r0": 404,
-		"/_changeover/":                   404,
+		"/_changeover/onap-so/version":     403,
+		"/_changeover/onap%2Dso//version":  403,
+		"/_changeover/onap-so/respond/r0":  404,
+		"/x/../_changeover/other/version":  404,
+		"/_changeover/":                    404,
+		"/%5Fchangeover/onap-so/respond/0": 404,
 	} {
-		resp, body := do(t, client, "GET", s.URL+path, http.Header{"X-Real-Ip": {"192.0.2.7"}})
-		if resp.StatusCode != want {
-			t.Errorf("GET %s from elsewhere: %d %q, want %d", path, resp.StatusCode, body, want)
+		for _, header := range []http.Header{{"X-Client": {"192.0.2.7"}}, {"X-Forwarded-For": {"192.0.2.7"}}, {"Forwarded": {"for=192.0.2.7"}}} {
+			resp, body := do(t, client, "GET", s.URL+path, header)
+			if resp.StatusCode != want {
+				t.Errorf("GET %s with %v: %d %q, want %d", path, header, resp.StatusCode, body, want)
+			}
 		}
 	}
 }

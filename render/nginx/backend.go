@@ -3,7 +3,7 @@ package nginx
 import (
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -43,10 +43,14 @@ func parseBackend(side plan.Side, s string) (backend, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return backend{}, fmt.Errorf("%q: the port must be a number from 1 to 65535", s)
 	}
-	if net.ParseIP(b.host) == nil && !isHostname(b.host) {
+	addr, err := netip.ParseAddr(b.host)
+	if err == nil && addr.Zone() != "" || err != nil && !isHostname(b.host) {
 		return backend{}, fmt.Errorf("%q: the host must be an address or a name of letters, digits, dashes and dots", s)
 	}
-	b.server = net.JoinHostPort(b.host, port)
+	b.server = b.host + ":" + port
+	if addr.Is6() {
+		b.server = "[" + b.host + "]:" + port
+	}
 	return b, nil
 }
 

@@ -64,7 +64,7 @@ func (c *config) writeRoot(w *writer) {
 	w.directive("proxy_http_version", "1.1")
 	w.directive("proxy_set_header", "Host", c.names.variable("host"))
 	w.directive("proxy_set_header", "Connection", c.names.variable("connection"))
-	w.directive("proxy_set_header", "Upgrade", "$http_upgrade")
+	w.directive("proxy_set_header", "Upgrade", c.names.variable("upgrade"))
 	w.directive("proxy_set_header", "X-Real-IP", "$remote_addr")
 	w.directive("proxy_set_header", "X-Forwarded-For", "$proxy_add_x_forwarded_for")
 	w.directive("proxy_set_header", "X-Forwarded-Host", c.names.variable("host"))
@@ -87,7 +87,7 @@ func (c *config) respondPath(rule string) string {
 	return internalPrefix + c.plan.Metadata.Name + "/respond/" + rule
 }
 
-// defaultType is the content type of an answer that names none.
+// defaultType is the content type of an answer that names none, as the bridge's.
 const defaultType = "text/plain; charset=utf-8"
 
 func (c *config) writeRespond(w *writer, rule string, r plan.Respond) error {
@@ -104,7 +104,10 @@ func (c *config) writeRespond(w *writer, rule string, r plan.Respond) error {
 	w.open("location = %s", c.respondPath(rule))
 	w.directive("internal")
 	w.line("types { }")
-	contentType, answer := defaultType, r.Body
+	contentType, answer := "", r.Body
+	if answer != "" {
+		contentType = defaultType
+	}
 	for _, name := range names {
 		value := r.Headers[name]
 		switch {

@@ -28,11 +28,7 @@ func (c *config) maps() ([]byte, error) {
 	c.writeSides(&w)
 	c.writeResponds(&w)
 	c.writeProxyMaps(&w)
-	w.open("geo %s", c.names.variable("local"))
-	w.directive("default", "0")
-	w.directive("127.0.0.0/8", "1")
-	w.directive("::1", "1")
-	w.close()
+	c.writeLocal(&w)
 	for i, s := range c.texts.geos {
 		w.open("geo %s", c.names.variable(fmt.Sprintf("text%d", i)))
 		w.directive("default", quote(s))
@@ -150,9 +146,28 @@ func (c *config) writeProxyMaps(w *writer) {
 	w.directive(`""`, "$host")
 	w.directive("default", "$http_host")
 	w.close()
-	w.open("map $http_upgrade %s", c.names.variable("connection"))
+	w.comment("Within a connection of h2c, requests would pass by the rules.")
+	w.open("map $http_upgrade %s", c.names.variable("upgrade"))
+	w.directive(quote("~*h2c"), `""`)
+	w.directive("default", "$http_upgrade")
+	w.close()
+	w.open("map %s %s", c.names.variable("upgrade"), c.names.variable("connection"))
 	w.directive(`""`, `""`)
 	w.directive("default", "upgrade")
+	w.close()
+}
+
+// writeLocal writes whether a program on this machine asks, for itself and not
+// as a proxy for somebody else.
+func (c *config) writeLocal(w *writer) {
+	w.open("geo %s", c.names.variable("loopback"))
+	w.directive("default", "0")
+	w.directive("127.0.0.0/8", "1")
+	w.directive("::1", "1")
+	w.close()
+	w.open(`map "%s$http_x_forwarded_for$http_forwarded$http_x_real_ip" %s`, c.names.variable("loopback"), c.names.variable("local"))
+	w.directive(`"1"`, "1")
+	w.directive("default", "0")
 	w.close()
 }
 

@@ -33,7 +33,11 @@ func pcre(expr string) (string, error) {
 	if w.beyondASCII {
 		utf = "(*UTF)"
 	}
-	return fmt.Sprintf("(*LIMIT_MATCH=%d)%s%s", matchLimit, utf, w.b.String()), nil
+	out := fmt.Sprintf("(*LIMIT_MATCH=%d)%s%s", matchLimit, utf, w.b.String())
+	if len(quote(out)) > maxToken {
+		return "", fmt.Errorf("regular expression %q is too large for nginx: it takes %d bytes there, a line holds %d; use smaller classes", expr, len(out), maxToken)
+	}
+	return out, nil
 }
 
 // PCRE compiles a pattern into at most 64 KiB and nests at most 250 groups.

@@ -83,18 +83,25 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// install puts files where nginx includes them.
 func install(t testing.TB, s *nginxtest.Server, f nginx.Files) {
 	t.Helper()
+	if err := write(s, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write puts files where nginx includes them.
+func write(s *nginxtest.Server, f nginx.Files) error {
 	dir := filepath.Join(s.Dir, "changeover")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for name, b := range map[string][]byte{"upstreams": f.Upstreams, "maps": f.Maps, "locations": f.Locations} {
 		if err := os.WriteFile(filepath.Join(dir, "p."+name+".conf"), b, 0o644); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 func TestEqualPlansGiveEqualBytes(t *testing.T) {
@@ -174,6 +181,7 @@ func TestRefuses(t *testing.T) {
 		{"two paths", match(plan.Match{Path: "/a", PathPrefix: "/b"}), "at most one"},
 		{"a broken expression", match(plan.Match{PathRegex: "("}), "parse regular expression"},
 		{"a huge expression", match(plan.Match{PathRegex: "(?:abcdefghijklmnop){900}"}), "too large"},
+		{"a huge class", match(plan.Match{PathRegex: `\pL`}), "too large"},
 		{"a path that is no token", match(plan.Match{Path: "/" + strings.Repeat("%", 4000)}), "reads at most"},
 		{"three decimals", split(0.001, plan.Identity{}), "two decimals"},
 		{"two identities", split(10, plan.Identity{Header: "X", ClientIP: true}), "several"},
