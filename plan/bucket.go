@@ -2,8 +2,7 @@ package plan
 
 import (
 	"math"
-
-	"github.com/spaolacci/murmur3"
+	"math/bits"
 )
 
 // Buckets is the number of buckets: one for each hundredth of a percent.
@@ -14,7 +13,32 @@ const Buckets = 10_000
 // computes the same one; testdata/buckets.json holds vectors for others who
 // implement it.
 func Bucket(salt, key string) int {
-	return int(uint64(murmur3.Sum32([]byte(salt+":"+key))) * Buckets >> 32)
+	return int(uint64(murmur3(salt+":"+key)) * Buckets >> 32)
+}
+
+// murmur3 is MurmurHash3_x86_32 with seed 0. It stands here because the common
+// package walks its input by raw addresses, which the race detector rejects and
+// a moving stack would break.
+func murmur3(s string) uint32 {
+	const c1, c2 = 0xcc9e2d51, 0x1b873593
+	var h uint32
+	mix := func(k uint32) { h ^= bits.RotateLeft32(k*c1, 15) * c2 }
+	n := uint32(len(s))
+	for ; len(s) >= 4; s = s[4:] {
+		mix(uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24)
+		h = bits.RotateLeft32(h, 13)*5 + 0xe6546b64
+	}
+	if len(s) > 0 {
+		var k uint32
+		for i := range len(s) {
+			k |= uint32(s[i]) << (8 * i)
+		}
+		mix(k)
+	}
+	h ^= n
+	h = (h ^ h>>16) * 0x85ebca6b
+	h = (h ^ h>>13) * 0xc2b2ae35
+	return h ^ h>>16
 }
 
 // OnModern reports whether a caller in that bucket is on modern at p. It is

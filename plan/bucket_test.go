@@ -3,8 +3,10 @@ package plan_test
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"testing"
 
+	"github.com/spaolacci/murmur3"
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -30,6 +32,19 @@ func TestBucketsAreThePublishedOnes(t *testing.T) {
 	if len(vectors) < 40 || !seen[0] || !seen[plan.Buckets-1] {
 		t.Errorf("%d vectors; want at least 40, with the first and the last bucket among them", len(vectors))
 	}
+}
+
+func TestBucketsAreThoseOfMurmur3(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		salt, key := rapid.String().Draw(t, "salt"), rapid.String().Draw(t, "key")
+		h := murmur3.New32() // its Sum32 does not run under the race detector
+		if _, err := h.Write([]byte(salt + ":" + key)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := plan.Bucket(salt, key), int(uint64(h.Sum32())*10_000>>32); got != want {
+			t.Fatalf("Bucket(%q, %q) = %d, want %d", salt, key, got, want)
+		}
+	})
 }
 
 func TestWhoIsOnModernStaysAtEveryHigherPercentage(t *testing.T) {
@@ -65,7 +80,7 @@ func TestBucketsAreSpreadEvenly(t *testing.T) {
 	const callers = 200_000
 	on := 0
 	for i := range callers {
-		if plan.OnModern(plan.Bucket("orders", "caller-"+string(rune('a'+i%26))+plan.Percent(i).String()), 25) {
+		if plan.OnModern(plan.Bucket("orders", "caller-"+strconv.Itoa(i)), 25) {
 			on++
 		}
 	}

@@ -114,9 +114,9 @@ func TestWhatCannotBeFollowedPointsAtItsStart(t *testing.T) {
 }
 
 func TestColumnsCountRunes(t *testing.T) {
-	d, _ := plan.Decode("plan.yaml", []byte(with(t, `{query: "sum(rate(errors_total[5m]))"}`, `{freshness: "日本é", query: "日x"}`)))
-	if line, column := d.Locate(queryPath, 1); line != 12 || column != 41 {
-		t.Errorf("at %d:%d, want 12:41", line, column)
+	d, _ := plan.Decode("plan.yaml", []byte(with(t, `{query: "sum(rate(errors_total[5m]))"}`, `{freshness: "日本日本日本日本日é", query: "日x"}`)))
+	if line, column := d.Locate(queryPath, 1); line != 12 || column != 48 {
+		t.Errorf("at %d:%d, want 12:48", line, column)
 	}
 }
 
