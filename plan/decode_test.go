@@ -192,10 +192,10 @@ func TestSizeAndNumberOfProblemsAreBounded(t *testing.T) {
 		t.Errorf("problems of a large file: %v", problems)
 	}
 	for name, src := range map[string]string{
-		"unknown fields": base + strings.Repeat("  unknown: 1\n", 1) + "  more:\n" + strings.Repeat("    - &a b\n", 5000),
-		"wrong types":    with(t, "percents: [10, 50]", "percents: ["+strings.Repeat("x, ", 5000)+"]"),
-		"wrong values":   with(t, "percents: [10, 50]", "percents: ["+strings.Repeat("5, ", 5000)+"]"),
-		"control bytes":  base + "# " + strings.Repeat("\x01", 5000),
+		"anchors":       base + "  more:\n" + strings.Repeat("    - &a b\n", 5000),
+		"wrong types":   with(t, "percents: [10, 50]", "percents: ["+strings.Repeat("x, ", 900)+"]"),
+		"wrong values":  with(t, "percents: [10, 50]", "percents: ["+strings.Repeat("5, ", 900)+"]"),
+		"control bytes": base + "# " + strings.Repeat("\x01", 5000),
 	} {
 		_, problems := plan.Decode("plan.yaml", []byte(src))
 		if last := problems[len(problems)-1]; len(problems) != 101 || last.Code != "too-many-problems" {
@@ -204,17 +204,18 @@ func TestSizeAndNumberOfProblemsAreBounded(t *testing.T) {
 	}
 }
 
-func TestLongTextsAreRefused(t *testing.T) {
+func TestLongTextsAndListsAreRefused(t *testing.T) {
 	for code, route := range map[string]string{
-		"respond":    "match: {path: /a}, respond: {status: 410, body: " + strings.Repeat("g", 65_537) + "}",
-		"path":       "match: {path: /" + strings.Repeat("a", 1024) + "}, to: modern",
-		"path-regex": "match: {pathRegex: /" + strings.Repeat("a", 1024) + "}, to: modern",
-		"header":     "match: {headers: {X-A: " + strings.Repeat("a", 1025) + "}}, to: modern",
-		"name":       "match: {headers: {" + strings.Repeat("a", 129) + ": b}}, to: modern",
-		"wrong-type": "match: {headers: {" + strings.Repeat("a", 257) + ": b}}, to: modern",
+		"respond":       "match: {path: /a}, respond: {status: 410, body: " + strings.Repeat("g", 65_537) + "}",
+		"path":          "match: {path: /" + strings.Repeat("a", 1024) + "}, to: modern",
+		"path-regex":    "match: {pathRegex: /" + strings.Repeat("a", 1024) + "}, to: modern",
+		"header":        "match: {headers: {X-A: " + strings.Repeat("a", 1025) + "}}, to: modern",
+		"name":          "match: {headers: {" + strings.Repeat("a", 129) + ": b}}, to: modern",
+		"list-too-long": "match: {methods: [" + strings.Repeat("GET, ", 1001) + "]}, to: modern",
+		"wrong-type":    "match: {headers: {" + strings.Repeat("a", 257) + ": b}}, to: modern",
 	} {
 		_, problems := plan.Decode("plan.yaml", []byte(with(t, "[{to: split}]", "[{"+route+"}, {to: split}]")))
-		if len(problems) != 1 || problems[0].Code != code || len(problems[0].Message) > 200 || len(problems[0].Source) > 1200 {
+		if len(problems) != 1 || problems[0].Code != code || len(problems[0].Message) > 200 || len(problems[0].Source) > 1000 {
 			t.Errorf("%s: problems %v", code, problems)
 		}
 	}

@@ -219,11 +219,17 @@ func (w *walker) pairs(path string, n *yaml.Node, visit func(name string, key, v
 	}
 }
 
+// maxList is the most elements of a list.
+const maxList = 1000
+
 // list reads a sequence. An element that does not fit leaves a null, so that
 // the others keep their places.
 func (w *walker) list(path string, n *yaml.Node, elem reflect.Type) bool {
 	if len(n.Content) == 0 {
 		return w.refuse(path, n, "empty-list", "the list is empty", "give an element, or leave the field out")
+	}
+	if len(n.Content) > maxList {
+		return w.refuse(path, n, "list-too-long", fmt.Sprintf("the list has %d elements; at most %d are allowed", len(n.Content), maxList), "")
 	}
 	w.json = append(w.json, '[')
 	for i, c := range n.Content {
