@@ -14,8 +14,9 @@ import (
 	render "github.com/changeover-dev/changeover/render/nginx"
 )
 
-// ErrNotRunning: the new config is written and tested, but no nginx runs that
-// could serve it. It starts with the new config; Apply again then.
+// ErrNotRunning says that the new config is written and tested, but that no
+// nginx runs that could serve it. It starts with the new config; Apply again
+// then.
 var ErrNotRunning = errors.New("nginx is not running: the new config is written and tested, start nginx")
 
 // Options say where an nginx is.
@@ -113,8 +114,8 @@ func (g *Gateway) apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) er
 	if err != nil {
 		return err
 	}
-	if err := have.alone(p.Key()); err != nil {
-		return err
+	if by := have.taken(p.Key()); by != "" {
+		return errors.New(by)
 	}
 	written := have.config(p.Metadata.Name)
 	switch {
@@ -168,7 +169,7 @@ func (g *Gateway) bring(ctx context.Context, p *plan.Plan, hash, old string) err
 	words := info.errorLog()
 	if err := g.nginx.reload(ctx); err != nil {
 		if s := g.version.sample(ctx, render.VersionPath(p)); s.down() {
-			return fmt.Errorf("%w (%v)", ErrNotRunning, err)
+			return fmt.Errorf("%w (%w)", ErrNotRunning, err)
 		}
 		return g.putBack(ctx, p, old, false, err)
 	}
@@ -201,7 +202,7 @@ func (g *Gateway) putBack(ctx context.Context, p *plan.Plan, old string, reload 
 		return fmt.Errorf("%w; the config was left as it is", why)
 	}
 	if err := g.versions.point(old); err != nil {
-		return fmt.Errorf("%w; putting the old config back failed too: %v", why, err)
+		return fmt.Errorf("%w; putting the old config back failed too: %w", why, err)
 	}
 	if !reload {
 		return fmt.Errorf("%w; the old config was put back", why)
@@ -216,7 +217,7 @@ func (g *Gateway) putBack(ctx context.Context, p *plan.Plan, old string, reload 
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w; the old config was put back, but nginx was not seen to serve it: %v", why, err)
+		return fmt.Errorf("%w; the old config was put back, but nginx was not seen to serve it: %w", why, err)
 	}
 	return fmt.Errorf("%w; the old config was put back and loaded", why)
 }
@@ -229,8 +230,8 @@ func (g *Gateway) Observe(ctx context.Context, p *plan.Plan, stop plan.Position)
 	if err != nil {
 		return reconciler.TrafficState{}, fmt.Errorf("observe plan %q in nginx: %w", p.Key(), err)
 	}
-	if err := have.alone(p.Key()); err != nil {
-		return reconciler.TrafficState{Message: err.Error()}, nil
+	if by := have.taken(p.Key()); by != "" {
+		return reconciler.TrafficState{Message: by}, nil
 	}
 	written := have.config(p.Metadata.Name)
 	state := reconciler.TrafficState{Mark: written.mark}

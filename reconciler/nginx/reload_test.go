@@ -114,7 +114,7 @@ func (c *caller) send(n int) (began bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	if want := resp.Header.Get("X-Changeover-Side") + ":" + body; resp.StatusCode != 200 || string(got) != want {
+	if want := resp.Header.Get("X-Changeover-Side") + ":" + body; resp.StatusCode != http.StatusOK || string(got) != want {
 		return true, fmt.Errorf("status %d, body %q, want %q", resp.StatusCode, got, want)
 	}
 	if resp.Close {
@@ -165,8 +165,8 @@ func TestNoRequestFailsOverTwentyReloads(t *testing.T) {
 	if asked := m.asked.Load(); asked != int64(count.requests) {
 		t.Errorf("%d requests reached the backends %d times", count.requests, asked)
 	}
-	if rate := float64(count.requests) / took.Seconds(); rate < 100 {
-		t.Errorf("the load was %.0f requests a second, want about 200: the test proved little", rate)
+	if count.requests < 300 {
+		t.Errorf("only %d requests were sent: the test proved little", count.requests)
 	}
 	if log := s.Log(); strings.Contains(log, "[alert]") || strings.Contains(log, "[emerg]") {
 		t.Errorf("nginx's log:\n%s", log)

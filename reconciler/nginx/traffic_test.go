@@ -187,7 +187,7 @@ func TestSideIsSaidOnErrorsToo(t *testing.T) {
 	apply(t, open(t, s), m.Plan, at100)
 	m.modern.Close()
 	resp, _ := do(t, client, "GET", s.URL, nil)
-	if resp.StatusCode != 502 || resp.Header.Get("X-Changeover-Side") != "modern" {
+	if resp.StatusCode != http.StatusBadGateway || resp.Header.Get("X-Changeover-Side") != "modern" {
 		t.Errorf("with modern down: %d from side %q", resp.StatusCode, resp.Header.Get("X-Changeover-Side"))
 	}
 }

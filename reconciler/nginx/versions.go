@@ -139,15 +139,16 @@ func (v version) config(planName string) config {
 	return c
 }
 
-// alone refuses a second plan: `location /` has one owner.
-func (v version) alone(key plan.Key) error {
+// taken says that another plan is there: `location /` has one owner. It is ""
+// where none is.
+func (v version) taken(key plan.Key) string {
 	for _, name := range slices.Sorted(maps.Keys(v.files)) {
 		if h, ok := decode(v.files[name]); ok && h.mark.Key != key {
-			return fmt.Errorf("plan %q already owns `location /` of this nginx, plan %q cannot have it too: use another gateway for one of them, or remove the files of %q once it is done",
+			return fmt.Sprintf("plan %q already owns `location /` of this nginx, plan %q cannot have it too: use another gateway for one of them, or remove the files of %q once it is done",
 				h.mark.Key, key, h.mark.Key.Name)
 		}
 	}
-	return nil
+	return ""
 }
 
 // with returns the version's files with those of one plan replaced.
@@ -193,7 +194,7 @@ func (v versions) write(files map[string][]byte) (string, error) {
 		err = syncDir(filepath.Join(v.dir, folder))
 	}
 	if err != nil {
-		os.RemoveAll(tmp)
+		_ = os.RemoveAll(tmp) // prune tries again
 		return "", fmt.Errorf("write include files: %w", err)
 	}
 	return name, nil
@@ -308,12 +309,12 @@ func (v versions) prune() {
 	inUse := []string{filepath.Base(target), v.proven()}
 	for _, name := range names[:max(len(names)-v.keep, 0)] {
 		if !slices.Contains(inUse, name) {
-			os.RemoveAll(v.path(name))
+			_ = os.RemoveAll(v.path(name))
 		}
 	}
 	if left, err := filepath.Glob(v.path("tmp-*")); err == nil {
 		for _, path := range left {
-			os.RemoveAll(path)
+			_ = os.RemoveAll(path)
 		}
 	}
 }

@@ -144,13 +144,11 @@ func (c *config) writeRespond(w *writer, rule string, r plan.Respond) error {
 // writeReturn ends a location. An empty answer is a variable all the same: for
 // `return 410 ""` nginx would send an error page.
 func (c *config) writeReturn(w *writer, status int, answer string) error {
-	text := ""
-	var err error
+	write := c.texts.expandable
 	if answer == "" {
-		text, err = c.texts.text("")
-	} else {
-		text, err = c.texts.expandable(answer)
+		write = c.texts.text
 	}
+	text, err := write(answer)
 	if err != nil {
 		return fmt.Errorf("body: %w", err)
 	}

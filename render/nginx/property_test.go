@@ -192,19 +192,20 @@ func checkDirectives(src string) error {
 
 // nextToken follows ngx_conf_read_token.
 func nextToken(src string) (tok string, quoted bool, rest string) {
-	switch c := src[0]; {
-	case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+	switch c := src[0]; c {
+	case ' ', '\n', '\t', '\r':
 		return "", false, src[1:]
-	case c == '#':
+	case '#':
 		_, rest, _ := strings.Cut(src, "\n")
 		return "", false, rest
-	case c == ';' || c == '{' || c == '}':
+	case ';', '{', '}':
 		return src[:1], false, src[1:]
-	case c == '"' || c == '\'':
+	case '"', '\'':
 		for i := 1; i < len(src); i++ {
-			if src[i] == '\\' {
+			switch src[i] {
+			case '\\':
 				i++
-			} else if src[i] == c {
+			case c:
 				return src[1:i], true, src[i+1:]
 			}
 		}

@@ -1,7 +1,6 @@
 package nginx
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -163,7 +162,7 @@ func FuzzPCRE(f *testing.F) {
 		}
 		// Only ASCII that stands for itself may come out: no quote of the
 		// config, no blank, no line break.
-		if i := bytes.IndexFunc([]byte(out), func(r rune) bool { return r <= ' ' || r >= 0x7f }); i >= 0 {
+		if i := strings.IndexFunc(out, func(r rune) bool { return r <= ' ' || r >= 0x7f }); i >= 0 {
 			t.Errorf("%q is written as %q", expr, out)
 		}
 	})

@@ -1,6 +1,8 @@
 package nginxtest
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -115,7 +117,7 @@ http {
 // freeAddr is a loopback address with a port that nothing listens on.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,7 @@ func (s *Server) Run() {
 	if s.cmd != nil {
 		s.t.Fatal("nginx runs already")
 	}
-	s.cmd = exec.Command(Bin, "-p", s.prefix, "-c", s.Conf, "-g", "daemon off;")
+	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), Bin, "-p", s.prefix, "-c", s.Conf, "-g", "daemon off;")
 	var out strings.Builder
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	// nginx must not outlive a test binary that is killed.
@@ -152,6 +154,7 @@ func (s *Server) Run() {
 		s.cmd = nil
 		s.t.Fatalf("start nginx: %v: these tests need nginx 1.22 or newer in the PATH", err)
 	}
+	dialer := net.Dialer{Timeout: time.Second}
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		select {
@@ -160,7 +163,7 @@ func (s *Server) Run() {
 			s.t.Fatalf("nginx ended at once:\n%s%s", out.String(), s.Log())
 		case <-time.After(5 * time.Millisecond):
 		}
-		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
+		if c, err := dialer.DialContext(s.t.Context(), "tcp", s.addr); err == nil {
 			c.Close()
 			if len(s.WorkerPIDs()) >= s.Workers {
 				return
@@ -209,7 +212,7 @@ func (s *Server) WorkerPIDs() []int {
 			continue
 		}
 		// pid (name) state ppid ...; the name may hold anything.
-		i := strings.LastIndexByte(string(b), ')')
+		i := bytes.LastIndexByte(b, ')')
 		fields := strings.Fields(string(b[i+1:]))
 		if i < 0 || len(fields) < 2 || fields[1] != master {
 			continue
@@ -224,6 +227,6 @@ func (s *Server) WorkerPIDs() []int {
 
 // Test runs `nginx -t` and returns what it says.
 func (s *Server) Test() (string, error) {
-	out, err := exec.Command(Bin, "-t", "-q", "-p", s.prefix, "-c", s.Conf).CombinedOutput()
+	out, err := exec.CommandContext(s.t.Context(), Bin, "-t", "-q", "-p", s.prefix, "-c", s.Conf).CombinedOutput()
 	return string(out), err
 }
