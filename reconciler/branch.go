@@ -22,6 +22,7 @@ type branch struct {
 	unnamed map[string][]plan.Problem            // by path: files that no longer tell whose plan they are
 	err     string                               // why the last reading failed; empty where it did not
 	backAt  time.Time                            // when a reading last succeeded after one that failed
+	gone    chan struct{}                        // closed when another head is read
 }
 
 // headPlan is one plan as the branch's head has it.
@@ -64,6 +65,9 @@ func (r *Reconciler) poll(ctx context.Context) {
 			b.backAt = b.readAt
 		}
 		r.branch = b
+		if old.gone != nil && old.head != b.head {
+			close(old.gone)
+		}
 	}
 	r.mu.Unlock()
 	switch {
@@ -108,7 +112,7 @@ func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, erro
 	}
 	b := branch{
 		head: head, readAt: at, plans: map[plan.Key]headPlan{}, unnamed: map[string][]plan.Problem{},
-		checked: map[[sha256.Size]byte][]plan.Problem{},
+		checked: map[[sha256.Size]byte][]plan.Problem{}, gone: make(chan struct{}),
 	}
 	for _, f := range files {
 		problems := slices.Concat(f.Problems, b.check(old, f.Document))

@@ -61,7 +61,11 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	in.Record = w.rec
 	w.observe(ctx, in)
 	in.Observed = w.observed
-	return in, w.evaluate(ctx, &in)
+	if d := decide.Decide(in); d.Verb == decide.Retreat || d.Verb == decide.Rollback {
+		// Going back hangs on no gate, so it waits for no answer.
+		return in, nil
+	}
+	return in, w.evaluate(ctx, &in, b.gone)
 }
 
 // readHead finds the version that governs, after taking in the commits since
@@ -237,8 +241,10 @@ func (w *worker) observeTraffic(ctx context.Context, in decide.Input) decide.Par
 	return part
 }
 
-// evaluate samples and evaluates the gates that the decision will read.
-func (w *worker) evaluate(ctx context.Context, in *decide.Input) error {
+// evaluate samples and evaluates the gates that the decision will read. It
+// stops to wait for answers when newHead is closed: what was declared then may
+// need none.
+func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan struct{}) error {
 	wants := decide.Wants(*in)
 	progs := make([]*gates.Program, len(wants))
 	var needs []gates.Need
@@ -252,6 +258,13 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sampleDeadline)
 	defer cancel()
+	go func() {
+		select {
+		case <-newHead:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	snap := gates.Snapshot{Now: in.Now, Facts: facts(*in)}
 	if len(needs) > 0 {
 		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
