@@ -79,8 +79,9 @@ func doing(s reconciler.Status) string {
 		return "Complete: the gates go on being watched"
 	case "":
 		return "-"
+	default:
+		return fmt.Sprintf("%s at %s", s.Decision.Verb, s.Effective)
 	}
-	return fmt.Sprintf("%s at %s", s.Decision.Verb, s.Effective)
 }
 
 // waitsUntil is when the answer can change by itself.

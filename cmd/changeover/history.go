@@ -109,7 +109,7 @@ evaluation. Breach: the expression of a pause or rollback gate is true; Quiet: i
 		if err != nil {
 			return err
 		}
-		found, err := a.ask(ctx, statusQuery{stateDir: *stateDir, ref: &ref}, false)
+		found, err := a.ask(ctx, statusQuery{stateDir: *stateDir, ref: &ref})
 		if err != nil {
 			return err
 		}

@@ -29,11 +29,15 @@ type app struct {
 	// started is set when a subcommand's own work begins: an error before
 	// that is a wrong use.
 	started bool
+	// offline: it was said that no daemon is running.
+	offline bool
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, now: time.Now}
 	a.colour = wantsColour(stdout, a.getenv)
 	root := a.rootCommand()

@@ -146,3 +146,11 @@ func TestColourOnlyWhereAPersonLooks(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestTextOfAPlanCannotMoveTheCursor(t *testing.T) {
+	a := &app{stdout: &bytes.Buffer{}}
+	a.table(a.stdout, "", [][]cell{cells("a\x1b[2Jb\nc\u009bd\te")})
+	if got := a.stdout.(*bytes.Buffer).String(); got != "a?[2Jb?c?d e\n" {
+		t.Errorf("got %q", got)
+	}
+}

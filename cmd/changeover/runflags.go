@@ -26,45 +26,45 @@ type runFlags struct {
 // daemonAuthor of the commits that the daemon makes.
 const daemonAuthor = "Changeover <changeover@localhost>"
 
-func (r *runFlags) add(cmd *cobra.Command, stateDir string) {
-	r.gitFlags.add(cmd, daemonAuthor)
-	f := cmd.Flags()
-	f.StringVar(&r.repo, "repo", "", "URL or path of the Git repository (required)")
-	f.StringVar(&r.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
-	f.StringVar(&r.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
-	f.StringVar(&r.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
-	f.StringVar(&r.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
-	f.StringVar(&r.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
-	f.StringVar(&r.nginxBin, "nginx-bin", "nginx", "the nginx program")
-	f.StringVar(&r.nginxURL, "nginx-url", "http://127.0.0.1:80", "where nginx is asked which configuration it serves")
-	f.StringVar(&r.bridgeConfig, "bridge-config", "", "file that the bridge reads; the daemon writes it")
-	f.StringArrayVar(&r.bridgeURLs, "bridge-url", nil, "where a bridge is asked which configuration it serves (repeatable)")
-	f.StringVar(&r.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
-	f.DurationVar(&r.interval, "interval", 15*time.Second, "how often gates are evaluated")
-	f.DurationVar(&r.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
-	f.DurationVar(&r.driftInterval, "drift-interval", time.Minute, "how often the gateway is compared with what it should serve")
-	f.DurationVar(&r.gitMaxAge, "git-max-age", 5*time.Minute, "nothing moves forward when Git was not read for this long")
-	f.DurationVar(&r.cooldown, "cooldown", 30*time.Minute, "least time between the lifting of a hold and the next forward move")
-	f.IntVar(&r.maxPerDay, "max-per-day", 3, "automatic rollbacks of a plan in 24 h after which nothing moves forward until a person resumes it")
-	f.StringVar(&r.logFormat, "log-format", "json", "json or text")
+func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
+	f.gitFlags.add(cmd, daemonAuthor)
+	flags := cmd.Flags()
+	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
+	flags.StringVar(&f.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
+	flags.StringVar(&f.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
+	flags.StringVar(&f.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
+	flags.StringVar(&f.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
+	flags.StringVar(&f.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
+	flags.StringVar(&f.nginxBin, "nginx-bin", "nginx", "the nginx program")
+	flags.StringVar(&f.nginxURL, "nginx-url", "http://127.0.0.1:80", "where nginx is asked which configuration it serves")
+	flags.StringVar(&f.bridgeConfig, "bridge-config", "", "file that the bridge reads; the daemon writes it")
+	flags.StringArrayVar(&f.bridgeURLs, "bridge-url", nil, "where a bridge is asked which configuration it serves (repeatable)")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
+	flags.DurationVar(&f.interval, "interval", 15*time.Second, "how often gates are evaluated")
+	flags.DurationVar(&f.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
+	flags.DurationVar(&f.driftInterval, "drift-interval", time.Minute, "how often the gateway is compared with what it should serve")
+	flags.DurationVar(&f.gitMaxAge, "git-max-age", 5*time.Minute, "nothing moves forward when Git was not read for this long")
+	flags.DurationVar(&f.cooldown, "cooldown", 30*time.Minute, "least time between the lifting of a hold and the next forward move")
+	flags.IntVar(&f.maxPerDay, "max-per-day", 3, "automatic rollbacks of a plan in 24 h after which nothing moves forward until a person resumes it")
+	flags.StringVar(&f.logFormat, "log-format", "json", "json or text")
 }
 
 // check finds what is wrong with the flags before anything is touched.
-func (r *runFlags) check() error {
-	if r.repo == "" {
+func (f *runFlags) check() error {
+	if f.repo == "" {
 		return usageError("--repo is required: the URL or path of the Git repository that holds the plans")
 	}
-	if r.stateDir == "" {
+	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}
-	if _, err := r.options(); err != nil {
+	if _, err := f.options(); err != nil {
 		return err
 	}
-	if err := r.checkGateways(); err != nil {
+	if err := f.checkGateways(); err != nil {
 		return err
 	}
-	if r.prometheus != "" {
-		if err := checkURL("--prometheus", r.prometheus); err != nil {
+	if f.prometheus != "" {
+		if err := checkURL("--prometheus", f.prometheus); err != nil {
 			return err
 		}
 	}
@@ -73,35 +73,35 @@ func (r *runFlags) check() error {
 		value time.Duration
 		least time.Duration
 	}{
-		{"--interval", r.interval, 100 * time.Millisecond}, {"--git-interval", r.gitInterval, 100 * time.Millisecond},
-		{"--drift-interval", r.driftInterval, 100 * time.Millisecond}, {"--git-max-age", r.gitMaxAge, r.gitInterval}, {"--cooldown", r.cooldown, 0},
+		{"--interval", f.interval, 100 * time.Millisecond}, {"--git-interval", f.gitInterval, 100 * time.Millisecond},
+		{"--drift-interval", f.driftInterval, 100 * time.Millisecond}, {"--git-max-age", f.gitMaxAge, f.gitInterval}, {"--cooldown", f.cooldown, 0},
 	} {
 		if d.value < d.least {
 			return usageError("%s %s is too short: want at least %s", d.flag, d.value, d.least)
 		}
 	}
-	if r.maxPerDay < 1 {
-		return usageError("--max-per-day %d is too small: want at least 1", r.maxPerDay)
+	if f.maxPerDay < 1 {
+		return usageError("--max-per-day %d is too small: want at least 1", f.maxPerDay)
 	}
-	if r.logFormat != "json" && r.logFormat != "text" {
-		return usageError("--log-format %q: want json or text", r.logFormat)
+	if f.logFormat != "json" && f.logFormat != "text" {
+		return usageError("--log-format %q: want json or text", f.logFormat)
 	}
-	return checkAddress("--listen", r.listen)
+	return checkAddress("--listen", f.listen)
 }
 
-func (r *runFlags) checkGateways() error {
+func (f *runFlags) checkGateways() error {
 	switch {
-	case (r.nginxDir == "") != (r.nginxConf == ""):
+	case (f.nginxDir == "") != (f.nginxConf == ""):
 		return usageError("--nginx-dir and --nginx-conf go together: the folder for the files, and the configuration that includes them")
-	case (r.bridgeConfig == "") != (len(r.bridgeURLs) == 0):
+	case (f.bridgeConfig == "") != (len(f.bridgeURLs) == 0):
 		return usageError("--bridge-config and --bridge-url go together: the file for the bridge, and where it is asked what it serves")
 	}
-	if r.nginxDir != "" {
-		if err := checkURL("--nginx-url", r.nginxURL); err != nil {
+	if f.nginxDir != "" {
+		if err := checkURL("--nginx-url", f.nginxURL); err != nil {
 			return err
 		}
 	}
-	for _, u := range r.bridgeURLs {
+	for _, u := range f.bridgeURLs {
 		if err := checkURL("--bridge-url", u); err != nil {
 			return err
 		}
@@ -133,9 +133,9 @@ func checkAddress(flag, s string) error {
 }
 
 // shownRepo is the repository as it may stand in a log.
-func (r *runFlags) shownRepo() string {
-	if u, err := url.Parse(r.repo); err == nil {
+func (f *runFlags) shownRepo() string {
+	if u, err := url.Parse(f.repo); err == nil {
 		return u.Redacted()
 	}
-	return r.repo
+	return f.repo
 }

@@ -60,13 +60,13 @@ type statusQuery struct {
 }
 
 // ask returns the statuses that are wanted.
-func (a *app) ask(ctx context.Context, q statusQuery, quiet bool) ([]reconciler.Status, error) {
+func (a *app) ask(ctx context.Context, q statusQuery) ([]reconciler.Status, error) {
 	v, live, done, err := openView(ctx, q.stateDir)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	all, err := a.watchedPlans(ctx, v, live || quiet, q.stateDir)
+	all, err := a.watchedPlans(ctx, v, live, q.stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (a *app) ask(ctx context.Context, q statusQuery, quiet bool) ([]reconciler.
 }
 
 func (a *app) showStatus(ctx context.Context, q statusQuery) error {
-	found, err := a.ask(ctx, q, false)
+	found, err := a.ask(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -134,19 +134,19 @@ func (a *app) watchStatus(ctx context.Context, q statusQuery) error {
 	news := &statusNews{query: q, last: map[string]string{}}
 	first, failing := true, ""
 	for {
-		found, err := a.ask(ctx, q, !first)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && first:
-			return err
-		case err != nil && failing != err.Error():
-			failing = err.Error()
-			a.note("changeover: %v; trying again", err)
-		case err == nil:
+		found, err := a.ask(ctx, q)
+		if err == nil {
 			failing = ""
 			if err := a.printNews(found, news); err != nil {
 				return err
+			}
+		} else if ctx.Err() == nil {
+			if first {
+				return err
+			}
+			if failing != err.Error() {
+				failing = err.Error()
+				a.note("changeover: %v; trying again", err)
 			}
 		}
 		first = false

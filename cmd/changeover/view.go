@@ -17,7 +17,7 @@ type view interface {
 }
 
 // openView prefers the daemon. live is false where none is running.
-func openView(ctx context.Context, stateDir string) (v view, live bool, close func(), err error) {
+func openView(ctx context.Context, stateDir string) (v view, live bool, done func(), err error) {
 	c, err := dialAdmin(ctx, stateDir)
 	if err == nil {
 		return c, true, func() {}, nil
@@ -71,16 +71,17 @@ func (v dirView) fromRecord(ctx context.Context, key plan.Key) (reconciler.Statu
 	return s, nil
 }
 
-// watchedPlans asks for all plans, and says on standard error where the answer
-// comes from when no daemon runs.
+// watchedPlans asks for all plans. When no daemon runs, standard error says
+// once where the answer comes from.
 func (a *app) watchedPlans(ctx context.Context, v view, live bool, stateDir string) ([]reconciler.Status, error) {
 	all, err := v.Statuses(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if !live {
+	if !live && !a.offline {
 		a.note("No daemon is running on %s: this is what it wrote last. Start it with `changeover run --state-dir %s`.", stateDir, stateDir)
 	}
+	a.offline = !live
 	return all, nil
 }
 

@@ -20,10 +20,6 @@ func NewLog(log *slog.Logger) Log { return Log{log} }
 
 // Notify implements reconciler.Notifier.
 func (l Log) Notify(ctx context.Context, key plan.Key, e reconciler.Entry, page bool) {
-	level, text := slog.LevelDebug, "notice"
-	if page {
-		level, text = slog.LevelError, "page: a person is needed"
-	}
 	attrs := []slog.Attr{
 		slog.String("plan", key.String()), slog.String("verb", string(e.Verb)), slog.String("reason", string(e.Reason)),
 		slog.String("from", e.From.String()), slog.String("to", e.To.String()), slog.String("message", e.Message),
@@ -38,5 +34,9 @@ func (l Log) Notify(ctx context.Context, key plan.Key, e reconciler.Entry, page 
 	if len(gates) > 0 {
 		attrs = append(attrs, slog.Group("gates", gates...))
 	}
-	l.log.LogAttrs(ctx, level, text, attrs...)
+	if page {
+		l.log.LogAttrs(ctx, slog.LevelError, "page", attrs...)
+		return
+	}
+	l.log.LogAttrs(ctx, slog.LevelDebug, "notice", attrs...)
 }

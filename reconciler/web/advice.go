@@ -66,8 +66,9 @@ func haltAdvice(s reconciler.Status, why decide.Reason) []string {
 		return []string{"What the data plane serves is not what the record says, and no move explains it. Find out who changed it.", resume}
 	case decide.RevertMismatch, decide.NothingToUndo:
 		return []string{"The daemon could not undo the change in Git by itself. Lower the position by a commit.", resume}
+	default:
+		return []string{back, resume}
 	}
-	return []string{back, resume}
 }
 
 // reasonAdvice is by the reason of the decision. Waiting for time or for a
@@ -82,6 +83,9 @@ func reasonAdvice(s reconciler.Status) []string {
 	case decide.Invalid:
 		return []string{invalidAdvice(s)}
 	case decide.Quarantined:
+		if s.Pending != nil {
+			return nil
+		}
 		return quarantineAdvice(s)
 	case decide.OffItinerary:
 		return []string{fmt.Sprintf("The stop in effect, %s, is not on the declared itinerary. Put it back into the plan, or lower the position to a stop that it has.", s.Effective)}
@@ -101,6 +105,7 @@ func reasonAdvice(s reconciler.Status) []string {
 		if next, ok := s.Itinerary.Next(s.Effective); ok {
 			return []string{fmt.Sprintf("Nothing. The next stop is %s: `changeover advance %s`.", next, key)}
 		}
+	default:
 	}
 	return []string{"Nothing."}
 }

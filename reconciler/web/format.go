@@ -104,8 +104,9 @@ func StateTone(s reconciler.State) Tone {
 		return Calm
 	case reconciler.StateQuarantined, reconciler.StateOrphaned, reconciler.StateInvalid:
 		return Warn
+	default:
+		return Bad
 	}
-	return Bad
 }
 
 // VerdictTone is the tone of a verdict: for pause and rollback gates true is

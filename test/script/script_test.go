@@ -1,12 +1,15 @@
 package script
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -26,7 +29,11 @@ func withBinary(tests func() int) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = dir
-	build := exec.Command("go", "build", "-ldflags", "-X main.version=v0.0.0-test", "-o", filepath.Join(dir, "changeover"), "../../cmd/changeover")
+	args := []string{"build", "-ldflags", "-X main.version=v0.0.0-test", "-o", filepath.Join(dir, "changeover")}
+	if underRace {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "../../cmd/changeover")...)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build changeover:", err)
@@ -43,7 +50,8 @@ func TestCommandLine(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code,
+			"code":  code,
+			"until": until,
 		},
 	})
 }
@@ -73,7 +81,8 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	err := ts.Exec(args[1], args[2:]...)
 	got := 0
-	if exit, ok := err.(*exec.ExitError); ok {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
 		got = exit.ExitCode()
 	} else if err != nil {
 		ts.Fatalf("run %q: %v", args[1:], err)
@@ -81,4 +90,25 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	if want := args[0]; fmt.Sprint(got) != want {
 		ts.Fatalf("%q ended with %d, want %s", args[1:], got, want)
 	}
+}
+
+// patience is how long until waits; what it waits for takes a second or two.
+const patience = 30 * time.Second
+
+// until runs a command again and again before its output matches: until
+// PATTERN COMMAND [ARG...].
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN COMMAND [ARG...]")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for begun := time.Now(); time.Since(begun) < patience; time.Sleep(50 * time.Millisecond) {
+		// A daemon that is not up yet is no failure.
+		_ = ts.Exec(args[1], args[2:]...)
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%q never printed %q", args[1:], args[0])
 }

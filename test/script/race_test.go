@@ -1,0 +1,6 @@
+//go:build race
+
+package script
+
+// underRace: the binary is built as the tests are.
+const underRace = true
