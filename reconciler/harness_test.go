@@ -55,7 +55,7 @@ spec:
 // rig is a daemon's loop over a real repository and a real record, with a
 // gateway and a Prometheus in memory.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	remote  string // bare
 	clone   string // a person's
 	state   string
@@ -63,8 +63,8 @@ type rig struct {
 	sampler *fakes.Sampler
 	log     *lockedBuffer
 
-	r    *reconciler.Reconciler
-	stop func()
+	r           *reconciler.Reconciler
+	stop, close func()
 }
 
 type lockedBuffer struct {
@@ -84,7 +84,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	g := &rig{
@@ -156,8 +156,8 @@ func (g *rig) raise(position string) plan.Revision {
 	return g.commit("shop: " + position)
 }
 
-// start runs the loop until stop is called; a second start is a restart.
-func (g *rig) start() {
+// open makes the loop over the repository and the record without running it.
+func (g *rig) open() {
 	g.t.Helper()
 	rec, err := record.Open(g.state)
 	if err != nil {
@@ -179,6 +179,21 @@ func (g *rig) start() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	g.close = func() {
+		if err := rec.Close(); err != nil {
+			g.t.Errorf("close the record: %v", err)
+		}
+		_ = src.Close()
+	}
+	var once sync.Once
+	g.stop = func() { once.Do(g.close) }
+	g.t.Cleanup(func() { g.stop() })
+}
+
+// start runs the loop until stop is called; a second start is a restart.
+func (g *rig) start() {
+	g.t.Helper()
+	g.open()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.r.Run(ctx) }()
@@ -189,13 +204,9 @@ func (g *rig) start() {
 			if err := <-done; err != nil {
 				g.t.Errorf("run: %v", err)
 			}
-			if err := rec.Close(); err != nil {
-				g.t.Errorf("close the record: %v", err)
-			}
-			_ = src.Close()
+			g.close()
 		})
 	}
-	g.t.Cleanup(func() { g.stop() })
 }
 
 type silent struct{}

@@ -3,7 +3,6 @@ package git
 import (
 	"errors"
 	"fmt"
-	"net/mail"
 	"net/url"
 	"path"
 	"strings"
@@ -59,13 +58,23 @@ type Auth struct {
 	KnownHostsFile string
 }
 
-// ParseAuthor reads "Name <address>".
+// ParseAuthor reads "Name <address>", as Git writes it.
 func ParseAuthor(s string) (Author, error) {
-	a, err := mail.ParseAddress(s)
-	if err != nil || a.Name == "" {
+	name, rest, ok := strings.Cut(s, "<")
+	address, after, closed := strings.Cut(rest, ">")
+	a := Author{Name: strings.TrimSpace(name), Email: strings.TrimSpace(address)}
+	if !ok || !closed || strings.TrimSpace(after) != "" || a.Email == "" || a.check() != nil {
 		return Author{}, fmt.Errorf("parse author %q: want the form \"Name <address>\"", s)
 	}
-	return Author{Name: a.Name, Email: a.Address}, nil
+	return a, nil
+}
+
+// check refuses what would break a commit object.
+func (a Author) check() error {
+	if a.Name == "" || strings.ContainsAny(a.Name+a.Email, "<>\n\x00") {
+		return fmt.Errorf("open repository: author %q <%q> needs a name, and no angle brackets or line breaks", a.Name, a.Email)
+	}
+	return nil
 }
 
 // complete fills defaults and refuses what cannot work or would not be safe.
@@ -83,8 +92,8 @@ func (o Options) complete() (Options, error) {
 	if o.Author == (Author{}) {
 		o.Author = Author{Name: "Changeover", Email: "changeover@localhost"}
 	}
-	if o.Author.Name == "" || strings.ContainsAny(o.Author.Name+o.Author.Email, "<>\n\x00") {
-		return o, fmt.Errorf("open repository: author %q <%q> needs a name, and no angle brackets or line breaks", o.Author.Name, o.Author.Email)
+	if err := o.Author.check(); err != nil {
+		return o, err
 	}
 	if o.Now == nil {
 		o.Now = time.Now
