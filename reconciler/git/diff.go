@@ -55,8 +55,8 @@ func diffLines(a, b []int) (hunks []hunk, ok bool) {
 	if !histogram(sa, sb, 0, len(a), 0, len(b)) {
 		return nil, false
 	}
-	//compact(sa, sb)
-	//compact(sb, sa)
+	compact(sa, sb)
+	compact(sb, sa)
 	for i, j := 0, 0; i < len(a) || j < len(b); {
 		h := hunk{a0: i, b0: j}
 		for sa.is(i) {
