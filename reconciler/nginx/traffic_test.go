@@ -205,6 +205,7 @@ func TestRespond(t *testing.T) {
 			Headers: map[string]string{
 				"Content-Type": `application/json; x="$y"`, "Sunset": "Sat, 01 Aug 2026 00:00:00 GMT",
 				"Link": `</deployments>; rel="successor-version"`, "X-Odd": `$remote_addr "q" 'q' \ \\ ; } {` + "\t#",
+				"#x": "1", "'x": "2", "$x": "3",
 			},
 		},
 		"no body":         {Status: 410},
