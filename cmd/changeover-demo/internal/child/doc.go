@@ -1,0 +1,2 @@
+// Package child runs one process of the demo, with its output in a log file.
+package child
