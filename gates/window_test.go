@@ -100,6 +100,16 @@ func TestWindowToleratesASamplerThatRoundsItsTime(t *testing.T) {
 	}
 }
 
+func TestWindowTakesEachPointForTheNearestStep(t *testing.T) {
+	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Minute)}, nil)
+	s := series(step, 0, 0, 0, 0)
+	s.Points[0].Time = s.Points[0].Time.Add(-2 * time.Second)
+	s.Points[1].Time = s.Points[1].Time.Add(2 * time.Second)
+	if got := f.eval(f.request(), map[string]gates.Sample{"a": s}); got.Verdict != gates.Pass {
+		t.Errorf("got %s (%s), want Pass", got.Verdict, got.Detail)
+	}
+}
+
 func TestOldPointsDoNotFillAWindow(t *testing.T) {
 	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Minute)}, nil)
 	s := series(step, 0, 0, 0, 0)
@@ -140,9 +150,11 @@ func TestAdvanceWindowStartsAtTheEntry(t *testing.T) {
 	}
 	f := compile(t, plan.Advance, hourly, nil)
 	r := f.request()
-	r.Since = noon.Add(-time.Minute)
-	if got := f.eval(r, map[string]gates.Sample{"a": failed(errors.New("timed out"))}); got.Verdict != gates.Error {
-		t.Errorf("not asked just after the entry is %s, want Error", got.Verdict)
+	for _, since := range []time.Duration{time.Minute, -time.Minute} {
+		r.Since = noon.Add(-since)
+		if got := f.eval(r, map[string]gates.Sample{"a": failed(errors.New("timed out"))}); got.Verdict != gates.Error {
+			t.Errorf("not asked %s after the entry is %s, want Error", since, got.Verdict)
+		}
 	}
 	for _, effect := range []plan.Effect{plan.Enter, plan.Pause, plan.Breaches} {
 		f := compile(t, effect, hourly, nil)
