@@ -47,6 +47,7 @@ holds now; this folder's files and branches are not touched. The daemon moves on
 			p.refused = "leave --direct out to put the commit on branch " + aside
 		} else {
 			p.branch = aside
+			p.refused = fmt.Sprintf("where its pull request is merged or given up, `git push %s --delete %s` makes room", c.repo, aside)
 		}
 		err = a.propose(ctx, h, &c, p)
 		return errors.Join(err, h.repo.Close())
@@ -78,8 +79,16 @@ func (h *atHead) advance(a *app, to, why string) (proposal, error) {
 	if err != nil {
 		return p, err
 	}
-	p.after = fmt.Sprintf("When it is on the watched branch, the daemon goes to %s as the gates allow: `changeover status %s`.", next, h.key)
+	p.after = h.whatNext(fmt.Sprintf("When it is on the watched branch, the daemon goes to %s as the gates allow", next))
 	return p, nil
+}
+
+// whatNext is the last line of output.
+func (h *atHead) whatNext(text string) string {
+	if h.plan().Spec.Suspend {
+		return "The plan is suspended: the daemon changes nothing before spec.suspend is false in Git."
+	}
+	return fmt.Sprintf("%s: `changeover status %s`.", text, h.key)
 }
 
 // moveTo is a commit that changes the position and nothing else.

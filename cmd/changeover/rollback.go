@@ -154,6 +154,6 @@ func (h *atHead) lower(ctx context.Context, a *app, r *rollbackFlags) (proposal,
 	}
 	out, err := h.moveTo(to, "Roll back", r.reason)
 	out.aside = fmt.Sprintf("changeover/rollback-%s-%s", h.key.Name, to)
-	out.after = fmt.Sprintf("A daemon that watches the branch moves traffic to %s when it reads the commit: `changeover status %s`.", to, h.key)
+	out.after = h.whatNext(fmt.Sprintf("A daemon that watches the branch moves traffic to %s when it reads the commit", to))
 	return out, err
 }

@@ -111,10 +111,11 @@ func statusHeader(out *outputFlag) []cell {
 func (a *app) statusRows(all []reconciler.Status, out *outputFlag) [][]cell {
 	var rows [][]cell
 	for _, s := range all {
-		row := cells(s.Key.Namespace, s.Key.Name, s.Declared.String(), s.Effective.String(), dash(string(s.State)), dash(string(s.Decision.Reason)), web.Age(s.Since, a.now()))
+		reason, why := web.Why(s)
+		row := cells(s.Key.Namespace, s.Key.Name, s.Declared.String(), s.Effective.String(), dash(string(s.State)), dash(string(reason)), web.Age(s.Since, a.now()))
 		row[4].colour = toneColours[web.StateTone(s.State)]
 		if out.value == formatWide {
-			row = append(row, cells(dash(s.Head.Short()), dash(s.Applied.Short()), dash(s.Path), s.Decision.Message)...)
+			row = append(row, cells(dash(s.Head.Short()), dash(s.Applied.Short()), dash(s.Path), why)...)
 		}
 		rows = append(rows, row)
 	}

@@ -49,7 +49,7 @@ and branches are not touched. COMMIT may be abbreviated; ` + "`changeover status
 				subject: fmt.Sprintf("Unhold %s in %s", held.Commit.Short(), h.key.Name), why: why,
 				trailers: [][2]string{{"Changeover-Unhold", string(held.Commit)}},
 				refused:  trailersRefused,
-				after:    fmt.Sprintf("The daemon may apply %s (%s) again after its cooldown: `changeover status %s`.", held.Commit.Short(), held.Subject, h.key),
+				after:    h.whatNext(fmt.Sprintf("The daemon may apply %s (%s) again after its cooldown", held.Commit.Short(), held.Subject)),
 			})
 		}
 		return errors.Join(err, h.repo.Close())
@@ -112,7 +112,7 @@ holds now; this folder's files and branches are not touched.`,
 			subject: "Resume " + h.key.Name, why: why,
 			trailers: [][2]string{{"Changeover-Resume", h.key.String()}},
 			refused:  trailersRefused,
-			after:    fmt.Sprintf("The daemon ends the halt when it reads the commit: `changeover status %s`.", h.key),
+			after:    h.whatNext("The daemon ends the halt when it reads the commit"),
 		})
 		return errors.Join(err, h.repo.Close())
 	})

@@ -25,6 +25,15 @@ func VerdictWord(r gates.Result) string {
 	return string(r.Verdict)
 }
 
+// Why is the reason that matters to people, and its message: a halt stands
+// until a person acts, whatever was decided since.
+func Why(s reconciler.Status) (decide.Reason, string) {
+	if s.Halt != nil {
+		return s.Halt.Reason, s.Halt.Message
+	}
+	return s.Decision.Reason, s.Decision.Message
+}
+
 // Advice says what a person can do now, in whole sentences, most important
 // first. It is never empty: where nothing is to be done it says so.
 func Advice(s reconciler.Status) []string {

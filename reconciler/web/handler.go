@@ -16,6 +16,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
 )
 
 // Plans is what the handlers ask. Its methods are called from many goroutines
@@ -144,9 +145,9 @@ type indexData struct {
 
 type row struct {
 	reconciler.Status
-	Age string
-	// Why is the reason and what it means, in one line.
-	Why string
+	Age    string
+	Reason decide.Reason
+	Why    string
 }
 
 func (p *page) index(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +157,8 @@ func (p *page) index(w http.ResponseWriter, r *http.Request) {
 		d.NotReady = err.Error()
 	}
 	for _, s := range p.Plans.Statuses() {
-		d.Plans = append(d.Plans, row{Status: s, Age: Age(s.Since, now), Why: s.Decision.Message})
+		reason, why := Why(s)
+		d.Plans = append(d.Plans, row{Status: s, Age: Age(s.Since, now), Reason: reason, Why: why})
 	}
 	p.render(w, r, http.StatusOK, "index.html", d)
 }

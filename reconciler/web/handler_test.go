@@ -69,6 +69,9 @@ func TestIndexShowsEveryPlanInATable(t *testing.T) {
 	f := &fakePlans{statuses: []reconciler.Status{waiting()}}
 	body := get(t, web.Handler(options(f)), "/").Body.String()
 	wantAll(t, body, `<th scope="col">Effective</th>`, `href="/plans/default/shop"`, "gradual@25", "gradual@10", "Waiting", "Baking", "90m", "bakes for 2h30m", `lang="en"`)
+	f.statuses[0].Halt = &decide.HaltOf{Reason: decide.HistoryRewritten, Message: "the branch lost 3333333333"}
+	body = get(t, web.Handler(options(f)), "/").Body.String()
+	wantAll(t, body, "<td>HistoryRewritten</td>", "<td>the branch lost 3333333333</td>")
 	body = get(t, web.Handler(options(&fakePlans{})), "/").Body.String()
 	wantAll(t, body, "No plan yet")
 }
