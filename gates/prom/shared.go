@@ -78,7 +78,9 @@ func (s *shared) join(a ask) *call {
 		select {
 		case s.slots <- struct{}{}:
 			defer func() { <-s.slots }()
-			c.answer = s.query(ctx, a)
+			if c.answer.err = ctx.Err(); c.answer.err == nil {
+				c.answer = s.query(ctx, a)
+			}
 		case <-ctx.Done():
 			c.answer = answer{err: ctx.Err()}
 		}
