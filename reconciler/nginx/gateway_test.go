@@ -420,3 +420,25 @@ func TestReloadByPIDFile(t *testing.T) {
 		t.Errorf("Apply with nginx stopped: %v", err)
 	}
 }
+
+func BenchmarkUnchanged(b *testing.B) {
+	s, m := nginxtest.Start(b), newMigration(b)
+	g := open(b, s)
+	apply(b, g, m.Plan, at25)
+	for name, do := range map[string]func() error{
+		"Apply": func() error { return g.Apply(b.Context(), m.Plan, mark(at25)) },
+		"Observe": func() error {
+			_, err := g.Observe(b.Context(), m.Plan, at25)
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := do(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
