@@ -19,11 +19,10 @@ import (
 
 // newTransport returns the client for a protocol. It is this repository's own:
 // nothing is installed for the whole process.
-func newTransport(protocol string, timeout time.Duration) transport.Transport {
+func newTransport(protocol string) transport.Transport {
 	switch protocol {
 	case "http", "https":
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.ResponseHeaderTimeout = timeout
 		return githttp.NewClient(&http.Client{Transport: t, CheckRedirect: keepTLS})
 	case "ssh":
 		return gitssh.NewClient(nil)

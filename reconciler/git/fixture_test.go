@@ -218,6 +218,25 @@ func openWith(t testing.TB, o Options) *Repository {
 	return r
 }
 
+// openVia is Open with a change to how the remote is reached.
+func openVia(t *testing.T, o Options, change func(*remote)) (*Repository, error) {
+	t.Helper()
+	o, err := o.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rem, err := newRemote(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(rem)
+	r, err := open(t.Context(), o, rem)
+	if err == nil {
+		t.Cleanup(func() { _ = r.Close() })
+	}
+	return r, err
+}
+
 func poll(t testing.TB, r *Repository) plan.Revision {
 	t.Helper()
 	head, err := r.Poll(context.Background())

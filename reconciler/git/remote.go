@@ -37,7 +37,7 @@ func newRemote(o Options) (*remote, error) {
 		return nil, err
 	}
 	return &remote{
-		ep: *ep, client: newTransport(ep.Protocol, o.Timeout), auth: o.Auth,
+		ep: *ep, client: newTransport(ep.Protocol), auth: o.Auth,
 		ref: plumbing.NewBranchReferenceName(o.Branch), timeout: o.Timeout, cloneTimeout: o.CloneTimeout,
 	}, nil
 }

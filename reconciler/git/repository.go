@@ -54,12 +54,17 @@ func Open(ctx context.Context, o Options) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
+	return open(ctx, o, rem)
+}
+
+func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 	r := &Repository{
 		o: o, remote: rem, store: newStore(memory.NewStorage()), index: newIndex(o.Path),
 		polling: make(chan struct{}, 1), pushing: make(chan struct{}, 1),
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
 	}
 	if o.Dir != "" {
+		var err error
 		if r.o.Dir, err = filepath.Abs(o.Dir); err != nil {
 			return nil, fmt.Errorf("open store: %w", err)
 		}
@@ -194,6 +199,9 @@ func (r *Repository) Poll(ctx context.Context) (plan.Revision, error) {
 	if err != nil {
 		return revision(old), err
 	}
+	// The head is known and whole: a store that stays in many packs is slow,
+	// not wrong.
+	_ = r.store.compactDisk(r.o.Dir)
 	return revision(head), nil
 }
 
