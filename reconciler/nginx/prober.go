@@ -86,8 +86,12 @@ func (p prober) sample(ctx context.Context, path string) answers {
 }
 
 // inARow is how many fresh connections must get the new config one after
-// another before the old one counts as gone.
-const inARow = 20
+// another before the old one counts as gone, once every worker has answered;
+// longRow is how many must where some worker has not, over at least a second.
+const (
+	inARow  = 20
+	longRow = 200
+)
 
 // await asks until every worker has answered with the hash and then enough
 // fresh connections in a row got it. Where some workers never get to answer,
@@ -112,8 +116,8 @@ func (p prober) await(ctx context.Context, path, hash string, workers int) error
 			pids[a.pid] = true
 		}
 		everyWorker := len(pids) >= workers && row >= inARow
-		longRow := row >= inARow*workers && time.Since(begun) >= time.Second
-		if row > 0 && (everyWorker || longRow) {
+		settled := row >= longRow && time.Since(begun) >= time.Second
+		if row > 0 && (everyWorker || settled) {
 			return nil
 		}
 		select {
