@@ -141,7 +141,16 @@ func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Iti
 			if err != nil {
 				return fmt.Errorf("read the plan's history: %w", err)
 			}
-			return w.save(ctx, w.rec.Rewritten(head, all, now))
+			next := w.rec.Rewritten(head, all, now)
+			if err := w.save(ctx, next); err != nil {
+				return err
+			}
+			e := Entry{At: now, Verb: decide.Halt, Reason: next.Halt.Reason, Message: next.Halt.Message}
+			if a := next.Applied; a != nil {
+				e.From, e.To = a.Stop, a.Stop
+			}
+			w.append(ctx, e, true)
+			return nil
 		}
 	}
 	found, err := w.r.o.Source.Changes(ctx, w.key, since, head)

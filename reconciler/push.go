@@ -15,6 +15,7 @@ import (
 
 // pushResult is the answer of a push.
 type pushResult struct {
+	of     decide.Pending // what was pushed
 	pushed Pushed
 	err    error
 	newer  bool // the branch moved on: take in what came, then push again
@@ -33,11 +34,12 @@ func (w *worker) startPush(ctx context.Context) {
 		return
 	}
 	w.pushing, w.pushBegun = true, w.r.o.Now()
-	u, seen := w.undo(*p), w.rec.Seen
+	of, u, seen := *p, w.undo(*p), w.rec.Seen
 	w.r.pushes.Go(func() {
 		ctx, cancel := effect(ctx, gitDeadline)
 		defer cancel()
 		res := w.r.push(ctx, u, seen)
+		res.of = of
 		w.mu.Lock()
 		w.pushing, w.pushed = false, &res
 		w.mu.Unlock()
@@ -121,7 +123,7 @@ func (w *worker) takePush(ctx context.Context) error {
 		return w.save(ctx, rec)
 	}
 	w.setPushAfter(time.Time{})
-	w.logPush(ctx, p, res.pushed, now)
+	w.logPush(ctx, res.of, res.pushed, now)
 	return w.save(ctx, w.rec.Pushed(res.pushed.Branch))
 }
 
@@ -132,10 +134,9 @@ func (w *worker) setPushAfter(t time.Time) {
 }
 
 // logPush tells people where the revert is.
-func (w *worker) logPush(ctx context.Context, p *decide.Pending, pushed Pushed, now time.Time) {
-	e := Entry{At: now, Verb: decide.Rollback, Reason: decide.Breach, Commits: pushed.Commits}
-	if p != nil {
-		e.From, e.To, e.Evidence = p.From, p.Target, p.Evidence
+func (w *worker) logPush(ctx context.Context, p decide.Pending, pushed Pushed, now time.Time) {
+	e := Entry{
+		At: now, Verb: decide.Rollback, Reason: p.Reason, From: p.From, To: p.Target, Commits: pushed.Commits, Evidence: p.Evidence,
 	}
 	switch pushed.Outcome {
 	case PushedNothing:

@@ -61,7 +61,6 @@ type Reconciler struct {
 	mu     sync.Mutex
 	branch branch
 	plans  map[plan.Key]*worker
-	fatal  error
 }
 
 // New checks the options. It starts nothing.

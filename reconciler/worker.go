@@ -122,14 +122,21 @@ func (w *worker) work(ctx context.Context) error {
 		return err
 	}
 	in.Record = w.rec
-	d := w.decide(in)
-	next := w.rec.Settle(in).Begin(in, d)
-	if next, err = w.digests(ctx, next); err != nil {
+	d, answer := w.decide(in)
+	next, err := w.digests(ctx, w.rec.Settle(in).Begin(in, d))
+	if err == nil {
+		err = w.save(ctx, next)
+	}
+	if err != nil {
+		answer(err)
 		return err
 	}
-	if err := w.save(ctx, next); err != nil {
-		return err
-	}
+	defer answer(nil)
+	return w.act(ctx, in, d)
+}
+
+// act carries out what was written down, and reports it.
+func (w *worker) act(ctx context.Context, in decide.Input, d decide.Decision) error {
 	w.announce(ctx, in, d)
 	var failed error
 	if !in.Head.IsZero() && !in.Head.Plan.Spec.Suspend {
@@ -157,21 +164,23 @@ func moves(d decide.Decision) bool {
 	return false
 }
 
-// decide asks the core, or answers a person's request for a rollback.
-func (w *worker) decide(in decide.Input) decide.Decision {
+// decide asks the core, or answers a person's request for a rollback: answer
+// tells the person that the intent was written down and tried, or why not.
+func (w *worker) decide(in decide.Input) (d decide.Decision, answer func(error)) {
 	w.mu.Lock()
 	req := w.request
 	w.request = nil
 	w.mu.Unlock()
+	answer = func(error) {}
 	if req == nil {
-		return decide.Decide(in)
+		return decide.Decide(in), answer
 	}
 	d, err := decide.Request(in, req.to, req.reason)
-	req.done <- err
 	if err != nil {
-		return decide.Decide(in)
+		req.done <- err
+		return decide.Decide(in), answer
 	}
-	return d
+	return d, func(err error) { req.done <- err }
 }
 
 // save writes the record where it differs from what was saved, before anything

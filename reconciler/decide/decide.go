@@ -122,7 +122,7 @@ func (s *state) gone() (Decision, bool) {
 			Message: "the plan is gone from Git and a rollback gate is breached: " + describe(ev),
 		}, true
 	}
-	return s.hold(Orphaned, "the plan is gone from Git: nothing is changed or removed; put it back, or forget it"), true
+	return s.hold(Orphaned, "the plan is gone from Git: nothing is changed or removed until it is put back"), true
 }
 
 func (s *state) lowered() (Decision, bool) {

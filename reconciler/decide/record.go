@@ -263,7 +263,7 @@ func (r *Record) rollback(in Input, d Decision) {
 		slices.SortStableFunc(commits, func(a, b plan.Revision) int { return r.change(b) - r.change(a) })
 	}
 	r.Pending = &Pending{
-		Undo: commits, From: r.Move.From, Target: d.Target, Message: d.Message, Evidence: d.Evidence, At: in.Now,
+		Undo: commits, From: r.Move.From, Target: d.Target, Reason: d.Reason, Message: d.Message, Evidence: d.Evidence, At: in.Now,
 	}
 }
 

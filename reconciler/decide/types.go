@@ -252,6 +252,7 @@ type Pending struct {
 	Undo   []plan.Revision `json:"undo"` // newest first
 	From   plan.Position   `json:"from"`
 	Target plan.Position   `json:"target"`
+	Reason Reason          `json:"reason"` // Breach or Requested
 	// Message is the decision's, for the commits.
 	Message  string        `json:"message"`
 	Evidence gates.Results `json:"evidence,omitempty"`
