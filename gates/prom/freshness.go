@@ -60,5 +60,5 @@ func newestOf(selector string, maxAge time.Duration) string {
 // subqueryStep is fine enough to find the newest sample, and never so coarse
 // that an instant selector at each step would miss one between two.
 func subqueryStep(maxAge time.Duration) time.Duration {
-	return min(max(maxAge/20, time.Second), 4*time.Minute).Truncate(time.Second)
+	return min(max(maxAge/60, time.Second), 4*time.Minute).Truncate(time.Second)
 }

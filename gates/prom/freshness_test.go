@@ -16,13 +16,13 @@ func TestFreshnessIsDerivedFromTheSelectors(t *testing.T) {
 		{"vector(1)", time.Minute, ""},
 		{"time() - 5", time.Minute, ""},
 		{`sum(rate(a{b="c"}[5m]))`, 2 * time.Minute,
-			`time() - (max(timestamp(a{b="c"})) or max(max_over_time(timestamp(a{b="c"})[2m:6s])))`},
+			`time() - (max(timestamp(a{b="c"})) or max(max_over_time(timestamp(a{b="c"})[2m:2s])))`},
 		{"a / a", 5 * time.Second, "time() - (max(timestamp(a)) or max(max_over_time(timestamp(a)[5s:1s])))"},
 		{"a offset 1h + a @ 12 + rate(a[5m] offset -1m)", 30 * 24 * time.Hour,
 			"time() - (max(timestamp(a)) or max(max_over_time(timestamp(a)[30d:4m])))"},
 		{`max_over_time(rate(a[5m])[1h:1m]) / on() {__name__=~"b.*"}`, time.Hour,
-			`time() - max(label_replace(max(timestamp(a)) or max(max_over_time(timestamp(a)[1h:3m])), "changeover_selector", "0", "", "")` +
-				` or label_replace(max(timestamp({__name__=~"b.*"})) or max(max_over_time(timestamp({__name__=~"b.*"})[1h:3m])), "changeover_selector", "1", "", ""))`},
+			`time() - max(label_replace(max(timestamp(a)) or max(max_over_time(timestamp(a)[1h:1m])), "changeover_selector", "0", "", "")` +
+				` or label_replace(max(timestamp({__name__=~"b.*"})) or max(max_over_time(timestamp({__name__=~"b.*"})[1h:1m])), "changeover_selector", "1", "", ""))`},
 	} {
 		got, err := freshness(tc.query, tc.maxAge)
 		if err != nil || got != tc.want {
