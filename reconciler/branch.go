@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -115,7 +114,7 @@ func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, erro
 		checked: map[[sha256.Size]byte][]plan.Problem{}, gone: make(chan struct{}),
 	}
 	for _, f := range files {
-		problems := slices.Concat(f.Problems, b.check(old, f.Document))
+		problems := slices.Concat(f.Problems, b.check(old, f.Document, r.o.Check))
 		key := plan.Key{}
 		if p := f.Version.Plan; p != nil {
 			key = p.Key()
@@ -136,16 +135,16 @@ func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, erro
 	return b, nil
 }
 
-// check compiles the gates of a file, unless this very text was checked at the
-// head before.
-func (b *branch) check(old branch, doc *plan.Document) []plan.Problem {
+// check looks into a file, unless this very text was looked into at the head
+// before.
+func (b *branch) check(old branch, doc *plan.Document, look func(*plan.Document) []plan.Problem) []plan.Problem {
 	if doc == nil {
 		return nil
 	}
 	sum := sha256.Sum256(doc.Source)
 	problems, ok := old.checked[sum]
 	if !ok {
-		problems = gates.Check(doc)
+		problems = look(doc)
 	}
 	b.checked[sum] = problems
 	return problems

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -171,7 +172,7 @@ func (g *rig) open() {
 		g.t.Fatal(err)
 	}
 	g.r, err = reconciler.New(reconciler.Options{
-		Source: src, NGINX: g.traffic, Sampler: g.sampler, Recorder: rec, Notifier: silent{}, Now: time.Now,
+		Source: src, Check: gates.Check, NGINX: g.traffic, Sampler: g.sampler, Recorder: rec, Notifier: silent{}, Now: time.Now,
 		Log:      slog.New(slog.NewTextHandler(g.log, nil)),
 		Interval: 20 * time.Millisecond, GitInterval: 30 * time.Millisecond, DriftInterval: 50 * time.Millisecond,
 		Limits: decide.Limits{GitMaxAge: time.Minute, MaxPerDay: 10},

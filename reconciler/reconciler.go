@@ -16,13 +16,16 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/decide"
 )
 
-// Options are the ports and the bounds of a Reconciler. Source, Sampler,
+// Options are the ports and the bounds of a Reconciler. Source, Check, Sampler,
 // Recorder, Notifier, Now and Log are required.
 type Options struct {
-	Source   Source
-	NGINX    Traffic // nil where the daemon has no nginx
-	Bridge   Traffic // nil where the daemon has no bridge
-	Cluster  Cluster // nil where the daemon has no cluster
+	Source  Source
+	NGINX   Traffic // nil where the daemon has no nginx
+	Bridge  Traffic // nil where the daemon has no bridge
+	Cluster Cluster // nil where the daemon has no cluster
+	// Check finds what is wrong with a plan's file beside what its decoder
+	// does: its gates, and what its gateway cannot do.
+	Check    func(*plan.Document) []plan.Problem
 	Sampler  Sampler
 	Recorder Recorder
 	Notifier Notifier
@@ -66,7 +69,7 @@ type Reconciler struct {
 // New checks the options. It starts nothing.
 func New(o Options) (*Reconciler, error) {
 	for name, missing := range map[string]bool{
-		"Source": o.Source == nil, "Sampler": o.Sampler == nil, "Recorder": o.Recorder == nil,
+		"Source": o.Source == nil, "Check": o.Check == nil, "Sampler": o.Sampler == nil, "Recorder": o.Recorder == nil,
 		"Notifier": o.Notifier == nil, "Now": o.Now == nil, "Log": o.Log == nil,
 	} {
 		if missing {

@@ -97,5 +97,5 @@ func (h *atHead) moveTo(to plan.Position, verb, why string) (proposal, error) {
 	if err != nil {
 		return proposal{}, fmt.Errorf("write the position into %s: %w", h.file.Version.Path, err)
 	}
-	return proposal{to: &to, text: text, subject: fmt.Sprintf("%s %s from %s to %s", verb, h.key.Name, h.plan().Spec.Position, to), why: why}, nil
+	return proposal{from: h.plan().Spec.Position, to: &to, text: text, subject: fmt.Sprintf("%s %s from %s to %s", verb, h.key.Name, h.plan().Spec.Position, to), why: why}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 // proposal is one commit for the remote.
 type proposal struct {
+	from     plan.Position  // what the plan declares
 	to       *plan.Position // the new position; nil: no file changes
 	text     []byte         // of the plan's file with the new position
 	subject  string
@@ -27,6 +28,9 @@ type proposal struct {
 
 func (p proposal) edit(key plan.Key, branch string) git.Edit {
 	e := git.Edit{Key: key, SetPosition: p.to, Message: p.subject, Trailers: p.trailers, Branch: branch}
+	if p.to != nil {
+		e.From = &p.from
+	}
 	if p.why != "" {
 		e.Message += "\n\n" + p.why
 	}

@@ -36,7 +36,7 @@ type wired struct {
 func (a *app) wire(ctx context.Context, f *runFlags, records *record.Dir, log *slog.Logger) (*wired, error) {
 	w := &wired{metrics: newMetrics(readBuild())}
 	o := reconciler.Options{
-		Recorder: records, Notifier: notify.NewLog(log), Now: a.now, Log: log,
+		Check: check, Recorder: records, Notifier: notify.NewLog(log), Now: a.now, Log: log,
 		Interval: f.interval, GitInterval: f.gitInterval, DriftInterval: f.driftInterval,
 		Limits: f.limits(), Registerer: w.metrics, Sampler: noPrometheus{},
 	}

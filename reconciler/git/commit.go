@@ -19,6 +19,9 @@ type Edit struct {
 	// SetPosition is written into the plan's file; nil leaves every file as
 	// it is, and the commit carries its trailers alone.
 	SetPosition *plan.Position
+	// From is what the plan must declare at the head that the commit is made
+	// on, also after a lost race: what the person saw. Nil: whatever it does.
+	From *plan.Position
 	// Message is the subject, and after a blank line maybe a body.
 	Message string
 	// Trailers, as name and value. Changeover-Plan is added.
@@ -76,6 +79,10 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 	}
 	if e.SetPosition == nil || f.position() == *e.SetPosition {
 		return c.tree, nil
+	}
+	if e.From != nil && f.position() != *e.From {
+		return c.tree, fmt.Errorf("set position %q: the branch changed meanwhile: plan %q declares %q now, no longer %q; look again",
+			e.SetPosition, e.Key, f.position(), e.From)
 	}
 	data, err := plan.SetPosition(f.doc.Source, *e.SetPosition)
 	if err != nil {

@@ -330,6 +330,23 @@ func TestCommitSetsThePosition(t *testing.T) {
 	f.fsck(f.bare)
 }
 
+// The daemon's own revert wins the race against a person's advance: landing the
+// advance on top would be a raise that lifts the hold.
+func TestCommitIsRefusedWhereThePositionIsNoLongerWhatThePersonSaw(t *testing.T) {
+	f := newFixture(t)
+	f.promote("gradual@10")
+	r := f.open()
+	r.beforePush = sync.OnceFunc(func() { f.promote("setup") })
+	from, to := at("gradual@10"), at("gradual@25")
+	_, err := r.Commit(t.Context(), Edit{Key: shop, From: &from, SetPosition: &to, Message: "advance"})
+	if err == nil || !strings.Contains(err.Error(), `declares "setup" now`) {
+		t.Errorf("got error %v", err)
+	}
+	if got := f.shown(shopFile); got != shopPlan("setup") {
+		t.Errorf("file:\n%s", got)
+	}
+}
+
 func TestCommitOfTrailersAloneChangesNoFile(t *testing.T) {
 	f := newFixture(t)
 	r := f.open()
