@@ -140,6 +140,9 @@ func (s *state) lowered() (Decision, bool) {
 	rev := s.Head.Revision
 	if _, held := s.Record.heldBy(it); held && s.Record.Applied != nil {
 		rev = s.Record.Applied.Revision
+		if m := s.Record.Move; m != nil && m.Verb == Rollback {
+			rev = m.Revision // what was applied is what is being rolled back
+		}
 	}
 	return Decision{
 		Verb: Retreat, Target: to, Revision: rev, Reason: Lowered,
@@ -154,12 +157,33 @@ func (s *state) resumeBackward() (Decision, bool) {
 	if m == nil || !backward(m) {
 		return Decision{}, false
 	}
-	d := Decision{Verb: m.Verb, Target: m.To, Revision: m.Revision, Reason: Resuming, Message: resuming(m)}
+	d := s.resume(m)
 	if p := s.Record.Pending; p != nil {
 		d.Undo = p.Undo
 	}
+	a := s.Applied
+	if m.Verb == Retreat && m.Attempts > 0 && d.Revision == m.Revision && !a.IsZero() && a.Live != m.Live && onItinerary(a, m.To) {
+		// What head declares may be what fails: the traffic goes back all the
+		// same, with the content that is in force.
+		d.Revision = a.Revision
+		d.Message += "; the content in force is tried"
+	}
 	return d, true
 }
+
+// resume goes on with a move. While it fails it takes up newer content, which
+// may be how a person mends it.
+func (s *state) resume(m *Move) Decision {
+	d := Decision{Verb: m.Verb, Target: m.To, Revision: m.Revision, Reason: Resuming, Message: resuming(m)}
+	_, held := s.Record.heldBy(s.itinerary())
+	if m.Attempts > 0 && !held && s.Head.Live != m.Live && onItinerary(s.Head, m.To) {
+		d.Revision = s.Head.Revision
+		d.Message += "; newer content is taken up"
+	}
+	return d
+}
+
+func onItinerary(v plan.Version, stop plan.Position) bool { return v.Plan.Itinerary().Index(stop) >= 0 }
 
 func resuming(m *Move) string {
 	msg := fmt.Sprintf("the move from %s to %s is at step %s", m.From, m.To, m.Step)
@@ -179,6 +203,28 @@ func (s *state) breaches() gates.Results {
 		}
 	}
 	return out
+}
+
+// quiet reports whether every alarm that counts at the effective stop was
+// evaluated and is silent. No data is not silence.
+func (s *state) quiet() bool {
+	versions := []plan.Version{s.Applied}
+	if !s.Good.IsZero() && s.Good.Content != s.Applied.Content {
+		versions = append(versions, s.Good)
+	}
+	for _, v := range versions {
+		ph := v.Plan.Phase(s.effective().Phase)
+		if ph == nil {
+			continue
+		}
+		rs := s.results(plan.Breaches, s.effective(), v.Revision)
+		for _, g := range ph.Gates.Rollback {
+			if !slices.ContainsFunc(rs, func(r gates.Result) bool { return r.Name == g.Name && r.Verdict == gates.Fail }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (s *state) counts(rev plan.Revision) bool {
@@ -260,13 +306,15 @@ func (s *state) resumeForward() (Decision, bool) {
 	if m == nil {
 		return Decision{}, false
 	}
-	d := Decision{Verb: m.Verb, Target: m.To, Revision: m.Revision, Reason: Resuming, Message: resuming(m)}
-	_, held := s.Record.heldBy(s.itinerary())
-	if m.Attempts > 0 && !held && s.Head.Live != m.Live && s.Head.Plan.Itinerary().Index(m.To) >= 0 {
-		d.Revision = s.Head.Revision
-		d.Message += "; newer content is taken up"
+	var b blockers
+	if h := s.Record.Halt; h != nil && (h.Reason == BreachFrozen || h.Reason == NothingToUndo) {
+		b.halted(h)
 	}
-	return d, true
+	s.stale(&b)
+	if len(b) > 0 {
+		return b.decision(s), true
+	}
+	return s.resume(m), true
 }
 
 func (s *state) mismatch() (Decision, bool) {

@@ -14,12 +14,14 @@
 //	 3  the plan at head is not valid                      the last valid version governs; where
 //	                                                       it would go forward: Hold Invalid
 //	 4  declared behind furthest                           Retreat Lowered
-//	 5  a backward move under way                          resume it
+//	 5  a backward move under way                          resume it; while it fails it takes up
+//	                                                       newer content
 //	 6  a rollback gate breached, onBreach revert, in      Rollback Breach
 //	    its window
 //	 7  the same, but freeze or outside the window         Halt BreachFrozen
 //	 8  a forward move under way                           resume it; while it fails it takes up
-//	                                                       newer content
+//	                                                       newer content; after a row 7, or while
+//	                                                       Git is stale, hold
 //	8a  record and gateway differ, and no move says why    Halt StateMismatch
 //	 9  the raise or content is held, or a revert is not   Hold Quarantined
 //	    on the branch yet

@@ -49,6 +49,7 @@ func (s *state) contentChanged() (Decision, bool) {
 	}
 	var b blockers
 	s.common(&b)
+	s.cooldown(&b)
 	s.pauses(&b)
 	s.enters(&b, a.Stop)
 	s.breaching(&b)
@@ -126,11 +127,19 @@ func (s *state) forward() (Decision, bool) {
 // stale.
 func (s *state) common(b *blockers) {
 	if h := s.Record.Halt; h != nil {
-		b.add(Halted, time.Time{}, "halted (%s): %s", h.Reason, h.Message)
+		b.halted(h)
 	}
 	if s.Git.Invalid != "" {
 		b.add(Invalid, time.Time{}, "the plan at head is not valid: %s", s.Git.Invalid)
 	}
+	s.stale(b)
+}
+
+func (b *blockers) halted(h *HaltOf) {
+	b.add(Halted, time.Time{}, "halted (%s): %s", h.Reason, h.Message)
+}
+
+func (s *state) stale(b *blockers) {
 	if s.Now.Sub(s.Git.ReadAt) > s.Limits.GitMaxAge {
 		b.add(GitStale, time.Time{}, "git was not read for more than %s", plan.Duration(s.Limits.GitMaxAge))
 	}

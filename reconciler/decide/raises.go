@@ -102,6 +102,9 @@ func (r *Record) undoSet(it plan.Itinerary, depth plan.Depth) undo {
 	if r.Good != nil {
 		good = r.change(r.Good.Revision)
 	}
+	// A good revision that is not on the branch any more, as it was rewritten
+	// or is too long ago, does not tell what came after it.
+	lost := r.Good != nil && good < 0
 	applied := r.change(r.Applied.Revision)
 	up := standing(r.Changes, it)
 	isUp := func(c Change) bool {
@@ -114,13 +117,13 @@ func (r *Record) undoSet(it plan.Itinerary, depth plan.Depth) undo {
 			continue
 		}
 		unreached := c.Raise && isUp(c) && after(it, c.To, eff)
-		fresh := i > good && (c.Content || c.Raise && isUp(c))
+		fresh := !lost && i > good && (c.Content || c.Raise && isUp(c))
 		if !unreached && !fresh {
 			continue
 		}
 		take[c.Commit] = true
 		reachedByIt := c.Raise && after(it, eff, c.From)
-		if i <= applied && (reachedByIt || i > good && c.Content) {
+		if i <= applied && (reachedByIt || fresh && c.Content) {
 			suspect = true
 		}
 	}

@@ -51,12 +51,12 @@ func (r Record) See(it plan.Itinerary, head plan.Revision, found []Change, now t
 func (r *Record) seePerson(it plan.Itinerary, c Change, now time.Time) {
 	if c.Unhold != "" {
 		r.lift(now, func(h HoldOf) bool { return matches(h.Commit, c.Unhold) })
-		if len(r.Holds) == 0 && r.Pending != nil && r.Pending.Branch != "" {
-			r.Pending = nil
+		if p := r.Pending; p != nil && !slices.ContainsFunc(r.Holds, func(h HoldOf) bool { return slices.Contains(p.Undo, h.Commit) }) {
+			r.Pending = nil // who wants it applied does not want it reverted
 		}
 	}
 	moved := c.Raise || c.Lower
-	if r.Halt != nil && (moved || c.Resume) {
+	if h := r.Halt; h != nil && (c.Resume || moved && h.Reason != TooManyRollbacks) {
 		if r.Halt.Reason == StateMismatch && r.Applied != nil {
 			a := r.Applied
 			r.Move = &Move{
@@ -161,11 +161,11 @@ func (r Record) Settle(in Input) Record {
 }
 
 // proven reports whether what is applied may be called good: the stop has baked
-// without a breach, and so has content that is not the good one's. Content that
-// came with a raise is proven where the raise leads, not before, so that a
-// promotion cannot disarm its own alarms.
+// without a breach, every alarm is known to be silent, and so it is for content
+// that is not the good one's. Content that came with a raise is proven where
+// the raise leads, not before, so that a promotion cannot disarm its own alarms.
 func (s *state) proven() bool {
-	if !s.Baked() || len(s.breaches()) > 0 {
+	if !s.Baked() || !s.quiet() {
 		return false
 	}
 	if s.Good.IsZero() || s.Good.Content == s.Applied.Content {
@@ -234,10 +234,10 @@ func (s *state) version(rev plan.Revision) plan.Version {
 }
 
 func (r *Record) rollback(in Input, d Decision) {
+	r.begin(in, d)
 	if d.Reason == Resuming {
 		return
 	}
-	r.begin(in, d)
 	if d.Reason == Breach {
 		r.Rollbacks = append(r.Rollbacks, in.Now)
 		r.tooMany(in)
@@ -271,7 +271,7 @@ func (r *Record) rollback(in Input, d Decision) {
 // forgets those that are older.
 func (r *Record) tooMany(in Input) {
 	r.Rollbacks = slices.DeleteFunc(r.Rollbacks, func(t time.Time) bool { return in.Now.Sub(t) >= 24*time.Hour })
-	if n := in.Limits.MaxPerDay; n > 0 && len(r.Rollbacks) >= n && r.Halt == nil {
+	if n := in.Limits.MaxPerDay; n > 0 && len(r.Rollbacks) >= n {
 		r.Halt = &HaltOf{
 			Reason: TooManyRollbacks, At: in.Now, Head: r.Seen,
 			Message: "as many automatic rollbacks within a day as are allowed: a commit with the trailer Changeover-Resume goes on",
