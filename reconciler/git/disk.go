@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/config"
@@ -31,8 +32,34 @@ func diskStorage(dir string) *filesystem.Storage {
 	return filesystem.NewStorage(osfs.New(dir), cache.NewObjectLRU(16*cache.MiByte))
 }
 
-// openDisk opens the store in a folder; errNoStore where it must be made. A
-// folder that holds something else is an error.
+// storePath is where the store lies in the folder that it is given: the folder
+// itself may be a mount point, which cannot be swapped. A folder that holds
+// something else is an error.
+func storePath(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("open store: %w", err)
+	}
+	path := filepath.Join(dir, "branch.git")
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return path, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("open store: %w", err)
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), filepath.Base(path)) {
+			return path, nil
+		}
+	}
+	if len(names) > 0 {
+		return "", fmt.Errorf("open store: %q is not empty and has no store of ours; name another folder or empty it", dir)
+	}
+	return path, nil
+}
+
+// openDisk opens the store in a folder; errNoStore where it must be made.
 func openDisk(dir string, want marker) (*filesystem.Storage, error) {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		// A swap that was cut off between its two renames.
@@ -40,24 +67,20 @@ func openDisk(dir string, want marker) (*filesystem.Storage, error) {
 			return nil, errNoStore
 		}
 	}
-	names, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if len(names) == 0 {
-		return nil, errNoStore
-	}
 	b, err := os.ReadFile(filepath.Join(dir, markerFile))
 	if err != nil {
-		return nil, fmt.Errorf("open store: %q is not empty and no store of ours; name another folder or empty it", dir)
+		return nil, fmt.Errorf("open store: %q is no store of ours; remove it or name another folder: %w", dir, err)
 	}
 	var m marker
 	if err := json.Unmarshal(b, &m); err != nil || m != want {
 		return nil, errNoStore
 	}
-	leftovers, _ := filepath.Glob(filepath.Join(dir, "objects", "pack", "tmp_*"))
-	for _, f := range leftovers {
-		_ = os.Remove(f)
+	// Of a fetch that was killed.
+	for _, pattern := range []string{"tmp_*", "objects/pack/tmp_*"} {
+		leftovers, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, f := range leftovers {
+			_ = os.Remove(f)
+		}
 	}
 	return diskStorage(dir), nil
 }

@@ -40,7 +40,7 @@ func short(h plumbing.Hash) string { return h.String()[:10] }
 var (
 	raceWords = []string{
 		"failed to update ref", "failed to lock", "cannot lock ref", "already exists", "non-fast-forward",
-		"fetch first", "stale info", "required to be", "incorrect old value",
+		"fetch first", "stale info", "incorrect old value",
 	}
 	refusedWords = []string{
 		"hook declined", "protected branch", "deny updating", "prohibited", "is currently checked out",
@@ -48,7 +48,7 @@ var (
 	}
 	authWords = []string{
 		"unable to authenticate", "handshake failed", "knownhosts:", "permission denied", "read only", "read-only",
-		"access denied", "not allowed to push code", "insufficient permission", "invalid auth method",
+		"access denied", "permission to", "denied to", "write access", "insufficient permission", "invalid auth method",
 	}
 )
 

@@ -36,7 +36,7 @@ func newIndex(path string) *index {
 		dirs:    newLRU[plumbing.Hash](100_000, func(f []file) int { return len(f) + 1 }),
 		claims:  newLRU[plumbing.Hash, bool](200_000, nil),
 		keys:    newLRU[plumbing.Hash, plan.Key](20_000, nil),
-		decoded: newLRU[fileID, *decoded](1_000, nil),
+		decoded: newLRU[fileID, *decoded](2_000, nil),
 	}
 }
 

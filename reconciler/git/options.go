@@ -20,8 +20,8 @@ type Options struct {
 	Branch string
 	// Path is the watched folder in the repository; the root where empty.
 	Path string
-	// Dir is the folder of the bare store, which belongs to one process.
-	// Where empty the store is in memory.
+	// Dir is the folder in which the bare store is kept, as branch.git; it
+	// belongs to one process. Where empty the store is in memory.
 	Dir string
 	// Author of the commits.
 	Author Author

@@ -85,7 +85,7 @@ func (r *Repository) propose(ctx context.Context, aside string, build func(conte
 		select {
 		case <-ctx.Done():
 			return reconciler.Pushed{}, err
-		case <-time.After(wait/2 + rand.N(wait)):
+		case <-time.After(wait/2 + rand.N(wait/2)):
 		}
 	}
 }

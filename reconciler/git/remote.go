@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
-	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 )
 
@@ -29,7 +27,13 @@ type remote struct {
 	auth                  Auth
 	ref                   plumbing.ReferenceName // of the watched branch
 	timeout, cloneTimeout time.Duration
+	// opening holds a token for each session that is being opened: a host
+	// that takes connections and says nothing must not collect them.
+	opening chan struct{}
 }
+
+// maxOpening is how many sessions may be in opening at once.
+const maxOpening = 4
 
 func newRemote(o Options) (*remote, error) {
 	ep, err := o.endpoint()
@@ -39,6 +43,7 @@ func newRemote(o Options) (*remote, error) {
 	return &remote{
 		ep: *ep, client: newTransport(ep.Protocol), auth: o.Auth,
 		ref: plumbing.NewBranchReferenceName(o.Branch), timeout: o.Timeout, cloneTimeout: o.CloneTimeout,
+		opening: make(chan struct{}, maxOpening),
 	}, nil
 }
 
@@ -49,6 +54,9 @@ func session[S io.Closer](ctx context.Context, r *remote, open func(*transport.E
 	if err != nil {
 		return s, secret, &authError{err}
 	}
+	if err := acquire(ctx, r.opening); err != nil {
+		return s, secret, err
+	}
 	type opened struct {
 		s   S
 		err error
@@ -57,6 +65,7 @@ func session[S io.Closer](ctx context.Context, r *remote, open func(*transport.E
 	go func() {
 		ep := r.ep // a session may change it
 		s, err := open(&ep, auth)
+		<-r.opening
 		ch <- opened{s, err}
 	}()
 	select {
@@ -81,8 +90,8 @@ type wanted struct {
 	known func(plumbing.Hash) bool
 	// haves are commits that are there with all that they reach.
 	haves func() []plumbing.Hash
-	// sink takes the objects. They appear there whole or not at all.
-	sink storer.Storer
+	// receive takes the objects, as a pack: all or nothing.
+	receive func(pack io.Reader) error
 }
 
 // fetch asks for the branch's head, and where it is not known gets it with all
@@ -119,7 +128,7 @@ func (r *remote) fetch(ctx context.Context, w wanted) (head plumbing.Hash, err e
 		return head, classify("fetch", err, secret)
 	}
 	defer res.Close()
-	if err := packfile.UpdateObjectStorage(w.sink, demux(req.Capabilities, res)); err != nil {
+	if err := w.receive(demux(req.Capabilities, res)); err != nil {
 		if getting.Err() != nil {
 			err = getting.Err()
 		}

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/storage"
 	"github.com/go-git/go-git/v5/storage/memory"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -65,12 +65,12 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 	}
 	if o.Dir != "" {
 		var err error
-		if r.o.Dir, err = filepath.Abs(o.Dir); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
+		if r.o.Dir, err = storePath(o.Dir); err != nil {
+			return nil, err
 		}
 		st, err := openDisk(r.o.Dir, r.marker())
 		if err == nil {
-			r.store.replace(st)
+			r.store.st = st
 		} else if !errors.Is(err, errNoStore) {
 			return nil, err
 		}
@@ -97,10 +97,9 @@ func (r *Repository) trackingRef() plumbing.ReferenceName {
 	return plumbing.NewRemoteReferenceName("origin", r.o.Branch)
 }
 
-// Close gives the store's files back. The repository must not be used after.
+// Close lets go of the store. The repository must not be used after.
 func (r *Repository) Close() error {
-	r.store.replace(memory.NewStorage())
-	return nil
+	return r.store.replace(func() (storage.Storer, error) { return memory.NewStorage(), nil })
 }
 
 // Head is the newest head that was read; it needs no remote.
@@ -175,18 +174,14 @@ func (r *Repository) Poll(ctx context.Context) (plan.Revision, error) {
 	}
 	defer func() { <-r.polling }()
 	old := r.head()
-	if r.store.damaged.Load() {
+	if r.store.damaged.Load() && r.mayClone(nil) {
 		head, err := r.clone(ctx)
 		if err != nil {
 			return revision(old), err
 		}
 		return revision(head), nil
 	}
-	sink, done := r.store.sink()
-	head, err := r.remote.fetch(ctx, wanted{known: r.store.has, haves: r.haves, sink: sink})
-	if err == nil {
-		err = done()
-	}
+	head, err := r.remote.fetch(ctx, wanted{known: r.store.has, haves: r.haves, receive: r.store.receive})
 	if err == nil && head == old {
 		return revision(old), nil
 	}
@@ -229,8 +224,8 @@ func (r *Repository) advance(ctx context.Context, old, head plumbing.Hash) error
 	return nil
 }
 
-// mayClone reports whether a whole clone could help after a failed fetch, and
-// is not tried too often.
+// mayClone reports whether a whole clone could help after a failed fetch or for
+// a damaged store, and is not tried too often.
 func (r *Repository) mayClone(err error) bool {
 	if isContext(err) || isKind(err, reconciler.RemoteAuth) {
 		return false
@@ -258,12 +253,8 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		fresh.st = st
 		defer os.RemoveAll(tmp)
 	}
-	sink, done := fresh.sink()
 	none := func() []plumbing.Hash { return nil }
-	head, err := r.remote.fetch(ctx, wanted{known: fresh.has, haves: none, sink: sink})
-	if err == nil {
-		err = done()
-	}
+	head, err := r.remote.fetch(ctx, wanted{known: fresh.has, haves: none, receive: fresh.receive})
 	if err == nil {
 		err = fresh.setRef(r.trackingRef(), head)
 	}
@@ -271,14 +262,15 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		return plumbing.ZeroHash, err
 	}
 	r.carry(ctx, fresh)
-	st := fresh.st
-	if r.o.Dir != "" {
-		if err := swapDisk(r.o.Dir, tmp); err != nil {
-			return plumbing.ZeroHash, err
+	err = r.store.replace(func() (storage.Storer, error) {
+		if r.o.Dir == "" {
+			return fresh.st, nil
 		}
-		st = diskStorage(r.o.Dir)
+		return diskStorage(r.o.Dir), swapDisk(r.o.Dir, tmp)
+	})
+	if err != nil {
+		return plumbing.ZeroHash, err
 	}
-	r.store.replace(st)
 	if err := r.whole(ctx, head); err != nil {
 		return plumbing.ZeroHash, err
 	}

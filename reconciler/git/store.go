@@ -1,6 +1,8 @@
 package git
 
 import (
+	"bytes"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +10,9 @@ import (
 	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/storer"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/storage"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
@@ -43,16 +46,18 @@ func newStore(st storage.Storer) *store {
 	}
 }
 
-// replace swaps the storage below. What was read stays good: objects are named
-// by their content.
-func (s *store) replace(st storage.Storer) {
+// replace swaps the storage below; make gives the new one while nobody reads
+// the old. What was read stays good: objects are named by their content.
+func (s *store) replace(make func() (storage.Storer, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, ok := s.st.(io.Closer); ok {
-		_ = c.Close()
+	st, err := make()
+	if err != nil {
+		return err
 	}
 	s.st = st
 	s.damaged.Store(false)
+	return nil
 }
 
 func (s *store) read(t plumbing.ObjectType, h plumbing.Hash, max int64) ([]byte, bool, error) {
@@ -186,52 +191,89 @@ func (s *store) kept() []plumbing.Hash {
 	return out
 }
 
-// sink is where a fetch puts its objects, and what to call when it is done:
-// they appear whole or not at all.
-func (s *store) sink() (sink storer.Storer, done func() error) {
+// receive takes a pack into the store: all of it or nothing.
+func (s *store) receive(pack io.Reader) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.st.(storer.PackfileWriter); ok {
-		return packSink{s.st, s}, func() error { return nil }
+	st := s.st
+	s.mu.Unlock()
+	if disk, ok := st.(*filesystem.Storage); ok {
+		return s.receiveOnDisk(disk, pack)
 	}
 	staging := memory.NewStorage()
-	return staging, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, o := range staging.Objects {
-			if _, err := s.st.SetEncodedObject(o); err != nil {
-				return fmt.Errorf("store objects: %w", err)
-			}
+	if err := packfile.UpdateObjectStorage(staging, pack); err != nil {
+		return fmt.Errorf("store objects: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range staging.Objects {
+		if _, err := s.st.SetEncodedObject(o); err != nil {
+			return fmt.Errorf("store objects: %w", err)
 		}
-		return nil
 	}
+	return nil
 }
 
-// packSink writes a pack beside those that are read, and makes it known under
-// the lock.
-type packSink struct {
-	storer.Storer
-	s *store
-}
-
-// PackfileWriter implements storer.PackfileWriter.
-func (p packSink) PackfileWriter() (io.WriteCloser, error) {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	w, err := p.Storer.(storer.PackfileWriter).PackfileWriter()
+// receiveOnDisk first writes the pack to a file of its own: go-git's writer
+// leaves files and descriptors behind when a pack is cut short.
+func (s *store) receiveOnDisk(st *filesystem.Storage, pack io.Reader) error {
+	fs := st.Filesystem()
+	f, err := fs.TempFile("", "tmp_received_")
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("store objects: %w", err)
 	}
-	return &packCloser{w, p.s}, nil
+	defer func() {
+		_ = f.Close()
+		_ = fs.Remove(f.Name())
+	}()
+	if err := spool(f, pack); err != nil {
+		return err
+	}
+	w, err := s.packWriter(st)
+	if err != nil {
+		return fmt.Errorf("store objects: %w", err)
+	}
+	_, err = io.Copy(w, f)
+	s.mu.Lock() // the new pack becomes known to those who read
+	defer s.mu.Unlock()
+	if closed := w.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("store objects: %w", err)
+	}
+	return nil
 }
 
-type packCloser struct {
-	io.WriteCloser
-	s *store
+func (s *store) packWriter(st *filesystem.Storage) (io.WriteCloser, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return st.PackfileWriter()
 }
 
-func (p *packCloser) Close() error {
-	p.s.mu.Lock()
-	defer p.s.mu.Unlock()
-	return p.WriteCloser.Close()
+// spool copies a pack, checks the sum at its end and goes back to its start.
+func spool(f io.ReadWriteSeeker, pack io.Reader) error {
+	n, err := io.Copy(f, pack)
+	if err != nil {
+		return fmt.Errorf("receive objects: %w", err)
+	}
+	if n < sha1.Size {
+		return errors.New("receive objects: the remote sent none")
+	}
+	sum, end := sha1.New(), make([]byte, sha1.Size)
+	if _, err = f.Seek(0, io.SeekStart); err == nil {
+		_, err = io.CopyN(sum, f, n-sha1.Size)
+	}
+	if err == nil {
+		_, err = io.ReadFull(f, end)
+	}
+	if err == nil && !bytes.Equal(sum.Sum(nil), end) {
+		err = errors.New("the pack is cut short or damaged")
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("receive objects: %w", err)
+	}
+	return nil
 }

@@ -50,7 +50,7 @@ func TestOpenWithAStoreWorksWhileTheRemoteIsGone(t *testing.T) {
 	if head := poll(t, r); head != next || position(t, r, head) != "gradual@25" {
 		t.Errorf("head %s, want %s", head, next)
 	}
-	f.fsck(o.Dir)
+	f.fsck(filepath.Join(o.Dir, "branch.git"))
 }
 
 func TestOpenWithoutAStoreNeedsTheRemote(t *testing.T) {
@@ -64,7 +64,7 @@ func TestOpenWithoutAStoreNeedsTheRemote(t *testing.T) {
 		if !strings.Contains(err.Error(), "no local copy yet") {
 			t.Errorf("error %v (%v) does not say what is missing", err, e)
 		}
-		if _, err := os.Stat(o.Dir + ".new"); o.Dir != "" && !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(o.Dir + "/branch.git.new"); o.Dir != "" && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("leftovers: %v", err)
 		}
 	}
@@ -111,16 +111,16 @@ func TestOpenMakesADamagedStoreAnew(t *testing.T) {
 			raise := f.promote("gradual@10")
 			o := f.options()
 			_ = openWith(t, o).Close()
-			if err := damage(o.Dir); err != nil {
+			if err := damage(filepath.Join(o.Dir, "branch.git")); err != nil {
 				t.Fatal(err)
 			}
 			r := openWith(t, o)
 			if r.Head() != raise || position(t, r, raise) != "gradual@10" {
 				t.Errorf("head %s, want %s", r.Head(), raise)
 			}
-			f.fsck(o.Dir)
-			left, _ := filepath.Glob(o.Dir + ".*")
-			if len(left) != 0 {
+			f.fsck(filepath.Join(o.Dir, "branch.git"))
+			left, _ := filepath.Glob(o.Dir + "/*")
+			if len(left) != 1 {
 				t.Errorf("leftovers: %s", left)
 			}
 		})
@@ -131,7 +131,7 @@ func TestOpenTakesBackAStoreWhoseSwapWasCutOff(t *testing.T) {
 	f := newFixture(t)
 	o := f.options()
 	_ = openWith(t, o).Close()
-	if err := os.Rename(o.Dir, o.Dir+".old"); err != nil {
+	if err := os.Rename(o.Dir+"/branch.git", o.Dir+"/branch.git.old"); err != nil {
 		t.Fatal(err)
 	}
 	f.goAway()
@@ -142,7 +142,7 @@ func TestOpenNeverReplacesAForeignFolder(t *testing.T) {
 	f := newFixture(t)
 	o := f.options()
 	o.Dir = f.work
-	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "no store of ours") {
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "has no store of ours") {
 		t.Errorf("got %v", err)
 	}
 	f.git("status")
@@ -209,6 +209,47 @@ func TestPollGetsADamagedStoreAnew(t *testing.T) {
 		t.Errorf("head %s, want %s", head, raise)
 	}
 	f.fsck(r.o.Dir)
+}
+
+func TestPollFallsBackToAWholeClone(t *testing.T) {
+	f := newFixture(t)
+	r := f.open()
+	next := f.promote("gradual@10")
+	// Nothing can be written here any more.
+	pack := r.o.Dir + "/objects/pack"
+	if err := os.RemoveAll(pack); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pack, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if head := poll(t, r); head != next || position(t, r, head) != "gradual@10" {
+		t.Errorf("head %s, want %s", head, next)
+	}
+	f.fsck(r.o.Dir)
+}
+
+func TestPackThatIsCutShortLeavesNothingBehind(t *testing.T) {
+	f := newFixture(t)
+	r := f.open()
+	packs, _ := filepath.Glob(r.o.Dir + "/objects/pack/*.pack")
+	data, err := os.ReadFile(packs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 10, len(data) / 2, len(data) - 1} {
+		if err := r.store.receive(strings.NewReader(string(data[:n]))); err == nil {
+			t.Errorf("%d of %d bytes: no error", n, len(data))
+		}
+	}
+	left, _ := filepath.Glob(r.o.Dir + "/**/tmp_*")
+	top, _ := filepath.Glob(r.o.Dir + "/tmp_*")
+	if len(left)+len(top) != 0 {
+		t.Errorf("leftovers: %s %s", left, top)
+	}
+	if r.store.receive(strings.NewReader(string(data))) != nil {
+		t.Error("the whole pack is refused")
+	}
 }
 
 // stores opens a repository with its store on disk and one in memory.
@@ -297,7 +338,8 @@ func TestPollFetchesOnlyWhatIsNew(t *testing.T) {
 
 func TestPollJoinsManySmallPacks(t *testing.T) {
 	f := newFixture(t)
-	r := f.open()
+	o := f.options()
+	r := openWith(t, o)
 	var revs []plan.Revision
 	for i := range maxPacks + 3 {
 		revs = append(revs, f.commit("docs", "README.md", fmt.Sprintln(i)))
@@ -314,7 +356,7 @@ func TestPollJoinsManySmallPacks(t *testing.T) {
 		}
 	}
 	f.fsck(r.o.Dir)
-	r2 := openWith(t, r.o)
+	r2 := openWith(t, o)
 	if r2.Head() != r.Head() || position(t, r2, revs[0]) != "setup" {
 		t.Errorf("the store does not open again")
 	}
@@ -336,7 +378,7 @@ func TestWholeCloneIsNotTriedAgainAtOnce(t *testing.T) {
 	now := epoch
 	r := &Repository{o: Options{Now: func() time.Time { return now }}}
 	broken := errors.New("fetch: broken")
-	if !r.mayClone(broken) || r.mayClone(broken) {
+	if !r.mayClone(broken) || r.mayClone(broken) || r.mayClone(nil) {
 		t.Error("want one try")
 	}
 	now = now.Add(cloneAgain)
