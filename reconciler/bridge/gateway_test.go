@@ -304,7 +304,9 @@ func TestARollbackToAPlanThatDoesNotKnowTheStopStays(t *testing.T) {
 func TestARefusalOfAnOlderFileDoesNotCount(t *testing.T) {
 	f := newFixture(t, "follows")
 	f.applied(at(10))
-	// It says that it refuses a file, but another one.
+	// It says that it refuses a file, but another one, and then follows.
+	f.replicas[0].mode.Store("stuck")
+	time.AfterFunc(50*time.Millisecond, func() { f.replicas[0].mode.Store("follows") })
 	f.replicas[0].Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set(render.HeaderRejected, render.Digest([]byte("older")))
 		f.replicas[0].answer(w, q, f.file)

@@ -313,7 +313,11 @@ func TestAKilledBridgeStartsAgainFromItsFile(t *testing.T) {
 	p.signal(syscall.SIGKILL)
 	p.awaitExit(5 * time.Second)
 	p = start(t, "--config", file)
-	// The first request that it can take is already routed.
+	// Not one request is answered with 503: the file is read before anything
+	// is listened to.
+	if log := p.log(); strings.Index(log, "config served") < 0 || strings.Index(log, "config served") > strings.Index(log, `"listening"`) {
+		t.Errorf("the bridge listened before it had read its file:\n%s", log)
+	}
 	for tenant, side := range was {
 		if code, header, _ := fetch(t, p.traffic, "X-Tenant: "+tenant); code != 200 || header.Get("X-Backend") != side {
 			t.Errorf("%s is on %q after the restart (%d), was on %q", tenant, header.Get("X-Backend"), code, side)

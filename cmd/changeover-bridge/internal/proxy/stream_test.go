@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -167,7 +168,9 @@ func TestABackendMayAnswerWhileTheClientStillSends(t *testing.T) {
 	})
 	f := newFixture(t, "http://127.0.0.1:1", modern.URL, proxy.Options{})
 	pr, pw := io.Pipe()
-	r, err := http.NewRequest("POST", f.url, pr)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "POST", f.url, pr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +188,27 @@ func TestABackendMayAnswerWhileTheClientStillSends(t *testing.T) {
 		fmt.Fprintf(pw, "line %d\n", i+1)
 	}
 	pw.Close()
+}
+
+func TestAnEarlyRefusalReachesAClientThatStillSends(t *testing.T) {
+	modern := backend(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too large", 413) })
+	f := newFixture(t, "http://127.0.0.1:1", modern.URL, proxy.Options{})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nthe rest is late")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 413 || string(body) != "too large\n" {
+		t.Errorf("answer %d %q, error %v", res.StatusCode, body, err)
+	}
+	f.metric(0, "changeover_bridge_in_flight_requests", "side=modern")
+	f.metric(1, "changeover_bridge_requests_total", "side=modern", "code=413")
 }
 
 func TestH2CIsServed(t *testing.T) {
