@@ -12,10 +12,12 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 )
 
-// Bounds of a config file.
+// Bounds of a config file. Every plan that is valid stays within them: it has
+// at most plan.MaxSize bytes, of which none takes more than six in JSON and the
+// indents of its routes, and at most a thousand routes a phase.
 const (
-	MaxBytes = 1 << 20
-	MaxRules = 256
+	MaxBytes = 8 * plan.MaxSize
+	MaxRules = 1024
 )
 
 // ParseConfig reads and checks a config file. It is strict: unknown and

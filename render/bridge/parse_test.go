@@ -29,7 +29,7 @@ func TestParseConfigIsStrict(t *testing.T) {
 		{"other case", swap(`"salt"`, `"Salt"`), `unknown field "Salt"`},
 		{"other version", swap(`"version": 1`, `"version": 2, "news": 3`), "let bridge and daemon be of one release"},
 		{"edited", swap(`"percent": 25`, `"percent": 26`), "the file was edited or damaged"},
-		{"too large", good + strings.Repeat(" ", bridge.MaxBytes), "want at most 1048576"},
+		{"too large", good + strings.Repeat(" ", bridge.MaxBytes), "want at most 8388608"},
 	} {
 		_, err := bridge.ParseConfig([]byte(c.src))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -50,7 +50,7 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"salt", func(c *bridge.Config) { c.Salt = "" }},
 		{"want a last one without a match", func(c *bridge.Config) { c.Rules = nil }},
 		{"want a last one without a match", func(c *bridge.Config) { c.Rules = c.Rules[:1] }},
-		{"257 of them", func(c *bridge.Config) {
+		{"1025 of them", func(c *bridge.Config) {
 			c.Rules = nil
 			for range bridge.MaxRules + 1 {
 				c.Rules = append(c.Rules, bridge.Rule{To: plan.ToLegacy})

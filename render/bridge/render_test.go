@@ -174,6 +174,25 @@ func TestACohortAloneNamesNoKey(t *testing.T) {
 	}
 }
 
+func TestTheLargestPhaseOfAPlanIsRendered(t *testing.T) {
+	p := readPlan(t, "split")
+	phase := &p.Spec.Phases[1]
+	phase.Routes = nil
+	for range 1000 {
+		phase.Routes = append(phase.Routes, plan.Route{
+			Match:   &plan.Match{Path: "/" + strings.Repeat("x", 100)},
+			Respond: &plan.Respond{Status: 410, Body: strings.Repeat("\x01", 900)},
+		})
+	}
+	c, err := bridge.Render(p, p.Spec.Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bridge.ParseConfig(encoded(t, c)); err != nil {
+		t.Error(err)
+	}
+}
+
 func BenchmarkRender(b *testing.B) {
 	p := readPlan(b, "split")
 	b.ReportAllocs()

@@ -17,7 +17,10 @@ func Path(u *url.URL) string {
 	if u.RawPath != "" {
 		p = decode(u.EscapedPath())
 	}
-	if isClean(p) {
+	switch {
+	case p == "": // as in GET http://example.com
+		return "/"
+	case isClean(p):
 		return p
 	}
 	clean := path.Clean(p)
@@ -34,7 +37,7 @@ func isClean(p string) bool {
 			return false
 		}
 	}
-	return strings.HasPrefix(p, "/") || p == "*" || p == ""
+	return strings.HasPrefix(p, "/") || p == "*"
 }
 
 // decode undoes percent-encoding but for slashes. The input is well formed:

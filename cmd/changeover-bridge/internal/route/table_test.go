@@ -178,6 +178,7 @@ func TestAPathIsMatchedAsABackendReadsIt(t *testing.T) {
 		{"/.well-known/x", "/.well-known/x"},
 		{"/a%20b%25", "/a b%"},
 		{"/", "/"},
+		{"http://example.com", "/"},
 	} {
 		r := httptest.NewRequest("GET", c.target, nil)
 		if got := route.Path(r.URL); got != c.want {
