@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
@@ -51,7 +52,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 		switch {
 		case err == nil:
 			in.Good = v
-		case !errors.Is(err, ErrNoPlan) && !errors.Is(err, ErrInvalidPlan):
+		case !noVersion(err):
 			return in, err
 		}
 	}
@@ -88,10 +89,9 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 	switch {
 	case listed && hp.valid():
 		in.Head = hp.version
-		if n := len(w.rec.Changes); n > 0 {
-			// The plan did not change since: this name stays the same
-			// when others commit on top.
-			in.Head.Revision = w.rec.Changes[n-1].Commit
+		var err error
+		if in.Head.Revision, err = w.name(ctx, hp.version); err != nil {
+			return err
 		}
 		if w.rec.Valid != in.Head.Revision {
 			rec := w.rec.Clone()
@@ -104,8 +104,8 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 	case b.head != "":
 		in.Git.Gone = true
 	}
-	if w.rec.Valid == "" {
-		return nil
+	if err := w.findValid(ctx); err != nil || w.rec.Valid == "" {
+		return err
 	}
 	var err error
 	if in.Head, err = w.version(ctx, w.rec.Valid); err != nil {
@@ -117,6 +117,51 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 	}
 	return nil
 }
+
+// name is the change that made the plan what it is at head: it stays the same
+// when others commit on top. A commit may count for its trailer alone, at which
+// the plan is not valid.
+func (w *worker) name(ctx context.Context, head plan.Version) (plan.Revision, error) {
+	for _, c := range slices.Backward(w.rec.Changes) {
+		if c.Commit == w.rec.Valid {
+			return c.Commit, nil
+		}
+		_, err := w.version(ctx, c.Commit)
+		switch {
+		case err == nil:
+			return c.Commit, nil
+		case !noVersion(err):
+			return "", err
+		}
+	}
+	return head.Revision, nil
+}
+
+// findValid looks in the history for the newest valid version, where the record
+// names none and head has none.
+func (w *worker) findValid(ctx context.Context) error {
+	if w.rec.Valid != "" {
+		return nil
+	}
+	for _, c := range slices.Backward(w.rec.Changes) {
+		v, err := w.version(ctx, c.Commit)
+		if err == nil {
+			if _, err := w.program(v); err != nil {
+				continue
+			}
+			rec := w.rec.Clone()
+			rec.Valid = c.Commit
+			return w.save(ctx, rec)
+		}
+		if !noVersion(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// noVersion reports whether the plan is not there, or not valid, at a revision.
+func noVersion(err error) bool { return errors.Is(err, ErrNoPlan) || errors.Is(err, ErrInvalidPlan) }
 
 func (h headPlan) itinerary() plan.Itinerary {
 	if h.version.Plan == nil || !h.valid() {

@@ -352,6 +352,31 @@ func Rebuild(it plan.Itinerary, v plan.Version, stop plan.Position, since time.T
 			r.Holds = append(r.Holds, HoldOf{Commit: h, At: since})
 		}
 	}
+	r.owe(up, since)
 	r.trim()
 	return r
+}
+
+// owe finds what a lost record had to revert: what is held and still stands on
+// the branch.
+func (r *Record) owe(up []Change, at time.Time) {
+	take := map[plan.Revision]bool{}
+	from := r.Applied.Stop
+	for _, h := range r.Holds {
+		c := r.Changes[r.change(h.Commit)]
+		stands := slices.ContainsFunc(up, func(u Change) bool { return u.Commit == c.Commit })
+		if !revertible(c) || reverted(r.Changes, c.Commit) || !stands && !c.Content {
+			continue
+		}
+		take[c.Commit] = true
+		if stands {
+			from = up[len(up)-1].To
+		}
+	}
+	if u := r.undoOf(take); len(u.commits) > 0 {
+		r.Pending = &Pending{
+			Undo: u.commits, From: from, Target: u.target, Reason: Breach, At: at,
+			Message: "rolled back before the daemon's record was lost",
+		}
+	}
 }
