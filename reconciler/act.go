@@ -15,10 +15,14 @@ import (
 var errMoving = errors.New("the move waits")
 
 // carryOut brings the world to what the record intends: the move under way, or
-// where there is none, what was applied, should the data plane have drifted.
-func (w *worker) carryOut(ctx context.Context, in *decide.Input) error {
-	if w.rec.Move == nil {
+// where there is none, what was applied, should the data plane have drifted. A
+// move waits while the decision is another than to go on with it.
+func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decision) error {
+	switch {
+	case w.rec.Move == nil:
 		return w.keep(ctx, in)
+	case !moves(d):
+		return nil
 	}
 	v, err := w.version(ctx, w.rec.Move.Revision)
 	if err != nil {
@@ -29,7 +33,7 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input) error {
 			return errMoving // a started effect is finished, the next is not begun
 		}
 		if err := w.step(ctx, in, v); err != nil {
-			if errors.Is(err, errMoving) {
+			if errors.Is(err, errMoving) || w.rec.Move == nil {
 				return err
 			}
 			if serr := w.save(ctx, w.rec.Failed(err.Error())); serr != nil {
@@ -156,8 +160,8 @@ func (w *worker) keep(ctx context.Context, in *decide.Input) error {
 	if a == nil || !g.Known || in.Git.Gone {
 		return nil
 	}
-	if h := w.rec.Halt; h != nil && h.Reason == decide.StateMismatch {
-		return nil
+	if !g.Stop.IsZero() && g.Stop != a.Stop {
+		return nil // no drift: which of the two is right only a person can say
 	}
 	if g.Healthy && w.marked(*a) {
 		return nil

@@ -47,10 +47,18 @@ func (r *Reconciler) watch(ctx context.Context) error {
 	}
 }
 
-// poll reads the remote once. A failure leaves what was known in force.
+// poll reads the remote once. A failure leaves what was known in force. One
+// reading is under way at a time, as an older one that ends later would look
+// like a branch that was rewritten.
 func (r *Reconciler) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, gitDeadline)
 	defer cancel()
+	select {
+	case r.polling <- struct{}{}:
+		defer func() { <-r.polling }()
+	case <-ctx.Done():
+		return
+	}
 	begun := r.o.Now()
 	b, err := r.readBranch(ctx, begun)
 	r.metrics.git("poll", r.o.Now().Sub(begun), err)
@@ -95,7 +103,8 @@ func (r *Reconciler) wakeAll() {
 }
 
 // readBranch polls, and lists and checks the plans where the head is new.
-func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, error) {
+func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (_ branch, err error) {
+	defer recovered(r.o.Log, "read the branch", &err)
 	old := r.branchNow()
 	head, err := r.o.Source.Poll(ctx)
 	if err != nil {

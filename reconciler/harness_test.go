@@ -63,6 +63,7 @@ type rig struct {
 	traffic *fakes.Traffic
 	sampler *fakes.Sampler
 	log     *lockedBuffer
+	wrap    func(*reconciler.Options) // puts something between the loop and its ports; may be nil
 
 	r           *reconciler.Reconciler
 	stop, close func()
@@ -171,12 +172,16 @@ func (g *rig) open() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.r, err = reconciler.New(reconciler.Options{
+	o := reconciler.Options{
 		Source: src, Check: gates.Check, NGINX: g.traffic, Sampler: g.sampler, Recorder: rec, Notifier: silent{}, Now: time.Now,
 		Log:      slog.New(slog.NewTextHandler(g.log, nil)),
 		Interval: 20 * time.Millisecond, GitInterval: 30 * time.Millisecond, DriftInterval: 50 * time.Millisecond,
 		Limits: decide.Limits{GitMaxAge: time.Minute, MaxPerDay: 10},
-	})
+	}
+	if g.wrap != nil {
+		g.wrap(&o)
+	}
+	g.r, err = reconciler.New(o)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -77,7 +77,8 @@ func evidence(rs gates.Results) string {
 }
 
 // push reads the branch first: what people committed after the breach wins.
-func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) pushResult {
+func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) (res pushResult) {
+	defer recovered(r.o.Log, "push the revert", &res.err)
 	begun := r.o.Now()
 	r.poll(ctx)
 	b := r.branchNow()
@@ -106,10 +107,14 @@ func (w *worker) takePush(ctx context.Context) error {
 	}
 	p := w.rec.Pending
 	now := w.r.o.Now()
-	if res.err != nil {
-		if p == nil {
-			return nil
+	if p == nil || p.Target != res.of.Target || !slices.Equal(p.Undo, res.of.Undo) {
+		// What is pending now is another revert, or none: it gets a push of its own.
+		if res.err == nil {
+			w.logPush(ctx, res.of, res.pushed, now)
 		}
+		return nil
+	}
+	if res.err != nil {
 		rec := w.rec.Clone()
 		rec.Pending.Attempts++
 		rec.Pending.Error = res.err.Error()

@@ -60,6 +60,7 @@ type Reconciler struct {
 	queue   workqueue.TypedDelayingInterface[plan.Key]
 	metrics *metrics
 	pushes  sync.WaitGroup
+	polling chan struct{} // holds one: the reading of the branch that is under way
 
 	mu     sync.Mutex
 	branch branch
@@ -84,7 +85,7 @@ func New(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reconciler{o: o, metrics: m, plans: map[plan.Key]*worker{}}, nil
+	return &Reconciler{o: o, metrics: m, polling: make(chan struct{}, 1), plans: map[plan.Key]*worker{}}, nil
 }
 
 func setDefault(d *time.Duration, v time.Duration) {

@@ -33,7 +33,8 @@ func (w *worker) announce(ctx context.Context, in decide.Input, d decide.Decisio
 	}
 	w.log.Info("decided", "verb", string(d.Verb), "reason", string(d.Reason), "target", d.Target.String(),
 		"declared", declared(in).String(), "undo", d.Undo, "message", d.Message)
-	if d.Verb == decide.Hold || d.Reason == decide.Resuming {
+	breached := len(d.Evidence) > 0 // that of a plan that is suspended, too
+	if d.Verb == decide.Hold && !breached || d.Reason == decide.Resuming {
 		return
 	}
 	e := Entry{
@@ -42,13 +43,14 @@ func (w *worker) announce(ctx context.Context, in decide.Input, d decide.Decisio
 	if a := in.Record.Applied; a != nil {
 		e.From = a.Stop
 	}
-	w.append(ctx, e, d.Verb == decide.Rollback || d.Verb == decide.Halt)
+	w.append(ctx, e, d.Verb == decide.Rollback || d.Verb == decide.Halt || breached)
 }
 
 // same reports whether two decisions say the same to people. Messages carry
 // values, which change at every evaluation.
 func same(a, b decide.Decision) bool {
-	return a.Verb == b.Verb && a.Reason == b.Reason && a.Target == b.Target && a.Revision == b.Revision && slices.Equal(a.Undo, b.Undo)
+	return a.Verb == b.Verb && a.Reason == b.Reason && a.Target == b.Target && a.Revision == b.Revision &&
+		slices.Equal(a.Undo, b.Undo) && (len(a.Evidence) > 0) == (len(b.Evidence) > 0)
 }
 
 func declared(in decide.Input) plan.Position {

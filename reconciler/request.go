@@ -43,6 +43,12 @@ func (r *Reconciler) RequestRollback(ctx context.Context, key plan.Key, to plan.
 			return Status{}, fmt.Errorf("roll back %s: %w", key, err)
 		}
 	case <-ctx.Done():
+		// Who was told that it failed must not see it happen later.
+		w.mu.Lock()
+		if w.request == req {
+			w.request = nil
+		}
+		w.mu.Unlock()
 		return Status{}, fmt.Errorf("roll back %s: %w", key, ctx.Err())
 	}
 	st, _ := r.Status(key)

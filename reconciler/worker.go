@@ -87,13 +87,16 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 
 // guarded turns a panic into an error.
 func (w *worker) guarded(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("work the plan: panic: %v", p)
-			w.log.Error("panic", "panic", fmt.Sprint(p), "stack", stack())
-		}
-	}()
+	defer recovered(w.log, "work the plan", &err)
 	return w.work(ctx)
+}
+
+// recovered, when deferred, turns a panic into an error.
+func recovered(log *slog.Logger, doing string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: panic: %v", doing, p)
+		log.Error("panic", "panic", fmt.Sprint(p), "stack", stack())
+	}
 }
 
 // backoff grows from 1 s to 5 min, with up to a quarter of jitter, so that
@@ -140,7 +143,7 @@ func (w *worker) act(ctx context.Context, in decide.Input, d decide.Decision) er
 	w.announce(ctx, in, d)
 	var failed error
 	if !in.Head.IsZero() && !in.Head.Plan.Spec.Suspend {
-		failed = w.carryOut(ctx, &in)
+		failed = w.carryOut(ctx, &in, d)
 	}
 	w.startPush(ctx)
 	in.Record = w.rec
