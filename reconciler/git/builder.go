@@ -110,19 +110,6 @@ func (b *builder) putCommit(tree, parent plumbing.Hash, a Author, at time.Time, 
 	return b.put(plumbing.CommitObject, buf.Bytes())
 }
 
-// include adds an object of the base to what is packed: the remote need not
-// have it any more where history was rewritten.
-func (b *builder) include(h plumbing.Hash) error {
-	data, whole, err := b.blob(h, maxFile)
-	if err != nil {
-		return err
-	}
-	if whole {
-		b.put(plumbing.BlobObject, data)
-	}
-	return nil
-}
-
 // reachable lists what was made and is reached from a commit, without what it
 // already has in common with the base.
 func (b *builder) reachable(tip plumbing.Hash) []plumbing.Hash {

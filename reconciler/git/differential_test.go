@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/storage"
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/reconciler"
@@ -94,6 +95,7 @@ func (s shopState) clone() shopState {
 type snapshot struct {
 	shop   shopState
 	others map[string]string
+	raw    string // the plan's file, in place of shop's text
 }
 
 func (s snapshot) clone() snapshot {
@@ -101,7 +103,7 @@ func (s snapshot) clone() snapshot {
 	for k, v := range s.others {
 		o[k] = v
 	}
-	return snapshot{s.shop.clone(), o}
+	return snapshot{s.shop.clone(), o, s.raw}
 }
 
 func editShop(t *rapid.T, s *shopState) {
@@ -176,7 +178,11 @@ func (h *history) commit(s snapshot, from, merge int) int {
 	file := func(path, text string) {
 		fmt.Fprintf(b, "M 100644 inline %s\ndata %d\n%s\n", path, len(text), text)
 	}
-	file(s.shop.path, s.shop.text())
+	text := s.raw
+	if text == "" {
+		text = s.shop.text()
+	}
+	file(s.shop.path, text)
 	for path, text := range s.others {
 		file(path, text)
 	}
@@ -187,7 +193,7 @@ func (h *history) commit(s snapshot, from, merge int) int {
 // the marks of the trunk.
 func generate(t *rapid.T) (h *history, trunk []int) {
 	h = &history{merges: map[int]bool{}}
-	s := snapshot{shopState{path: shopFile, position: "gradual@10", bakes: [3]string{"1m", "1m", "1m"}, comments: map[int]string{}}, map[string]string{"README.md": "a: 1\n"}}
+	s := snapshot{shopState{path: shopFile, position: "gradual@10", bakes: [3]string{"1m", "1m", "1m"}, comments: map[int]string{}}, map[string]string{"README.md": "a: 1\n"}, ""}
 	for range rapid.IntRange(0, 4).Draw(t, "signals") {
 		s.shop.signals = append(s.shop.signals, fmt.Sprintf("a%d v0", len(s.shop.signals)))
 	}
@@ -292,11 +298,18 @@ func (d *differ) load(t failer, h *history) map[int]plumbing.Hash {
 	return marks
 }
 
+// repositoryOn reads a store without any remote.
+func repositoryOn(st storage.Storer) *Repository {
+	return &Repository{
+		o: Options{Author: Author{"C", "c@d"}}, store: newStore(st), index: newIndex("plans"),
+		ancestry: newLRU[[2]plumbing.Hash, bool](10, nil),
+	}
+}
+
 func (d *differ) compare(t *rapid.T, head, bad plumbing.Hash, merge bool) {
 	d.all++
 	st := diskStorage(filepath.Join(d.dir, ".git"))
-	r := &Repository{store: newStore(st), index: newIndex("plans"), ancestry: newLRU[[2]plumbing.Hash, bool](10, nil)}
-	r.o.Author = Author{"C", "c@d"}
+	r := repositoryOn(st)
 	h, err := r.store.commit(head)
 	if err != nil {
 		t.Fatal(err)
@@ -339,26 +352,35 @@ func (d *differ) compare(t *rapid.T, head, bad plumbing.Hash, merge bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := r.index.find(t.Context(), r.store, theirs.tree, shop)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := r.index.find(t.Context(), x.b, x.tree, shop)
-	if err != nil {
-		t.Fatal(err)
-	}
+	d.judge(t, x, c, theirs)
+}
+
+// judge compares the plan's file of a revert that Git made cleanly with ours.
+func (d *differ) judge(t *rapid.T, x *undoing, c, theirs *commit) {
 	if fellBack(x) {
 		d.fell++
 		return
 	}
+	want, err := x.r.index.find(t.Context(), x.r.store, theirs.tree, shop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.r.index.find(t.Context(), x.b, x.tree, shop)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if want == nil || got == nil || want.file != got.file {
 		t.Fatalf("git gives\n%s\nours gives\n%s", show(want), show(got))
 	}
-	if before, err := r.store.parentOf(c); err != nil {
+	before, err := x.r.store.parentOf(c)
+	if err != nil {
 		t.Fatal(err)
-	} else if w, _, err := x.threeWay(t.Context(), c, before); err != nil {
+	}
+	w, _, err := x.threeWay(t.Context(), c, before)
+	if err != nil {
 		t.Fatal(err)
-	} else if got.blob != w.theirs.blob && got.blob != w.base.blob {
+	}
+	if got.blob != w.theirs.blob && got.blob != w.base.blob {
 		d.merged++
 	}
 }

@@ -154,6 +154,14 @@ func (f *fixture) promote(position string) plan.Revision {
 	return rev
 }
 
+// commitOn commits on top of the host's head.
+func (f *fixture) commitOn(message string, files ...string) plan.Revision {
+	f.t.Helper()
+	f.git("fetch", "-q", "origin")
+	f.git("reset", "-q", "--hard", "origin/main")
+	return f.commit(message, files...)
+}
+
 func (f *fixture) push() { f.t.Helper(); f.git("push", "-q", "origin", "HEAD:main") }
 
 func (f *fixture) rev(name string) plan.Revision {

@@ -19,11 +19,16 @@ func (r *Repository) Changes(ctx context.Context, key plan.Key, since, until pla
 	if err != nil || len(chain) == 0 {
 		return nil, err
 	}
-	last, err := r.before(ctx, key, chain[0])
-	if err != nil {
-		return nil, err
+	h := &historian{r: r, key: key}
+	if !chain[0].parent().IsZero() {
+		before, err := r.store.parentOf(chain[0])
+		if err != nil {
+			return nil, err
+		}
+		if h, err = r.standing(ctx, key, before); err != nil {
+			return nil, err
+		}
 	}
-	h := historian{r: r, key: key, last: last}
 	var out []decide.Change
 	for _, c := range chain {
 		if err := ctx.Err(); err != nil {
@@ -82,32 +87,6 @@ func (r *Repository) chain(ctx context.Context, since, until plan.Revision) ([]*
 	return out, nil
 }
 
-// before is the plan as it last was valid before a commit; nil where it is
-// not there.
-func (r *Repository) before(ctx context.Context, key plan.Key, c *commit) (*found, error) {
-	if c.parent().IsZero() {
-		return nil, nil
-	}
-	p, err := r.store.parentOf(c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := r.index.find(ctx, r.store, p.tree, key)
-	if err != nil || f.ok() {
-		return f, err
-	}
-	last, err := r.lastValid(ctx, key, p)
-	if err != nil || last == nil {
-		return nil, err
-	}
-	if f == nil {
-		if still, err := r.isThere(p, last.path, key); err != nil || !still {
-			return nil, err
-		}
-	}
-	return last, nil
-}
-
 // isThere reports whether a commit has a file at the path that is not another
 // plan.
 func (r *Repository) isThere(c *commit, path string, key plan.Key) (bool, error) {
@@ -123,7 +102,58 @@ func (r *Repository) isThere(c *commit, path string, key plan.Key) (bool, error)
 type historian struct {
 	r    *Repository
 	key  plan.Key
-	last *found // as it last was valid; nil where it is not there
+	last *found // as it last was valid; nil where it is gone or never was
+	path string // where it last was, valid or not; empty where it is gone
+}
+
+// maxLookBack bounds how many commits are walked back in search of a plan. One
+// that was not valid for longer counts as new.
+const maxLookBack = 10_000
+
+// standing is how the plan stands after a commit: it goes back, first parents
+// only, to where the plan was valid, and from there forward again.
+func (r *Repository) standing(ctx context.Context, key plan.Key, c *commit) (*historian, error) {
+	h := &historian{r: r, key: key}
+	var since []*commit
+	var dir plumbing.Hash
+	for range maxLookBack {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		now, err := r.index.watched(r.store, c.tree)
+		if err != nil {
+			return nil, err
+		}
+		if now != dir {
+			f, err := r.index.find(ctx, r.store, c.tree, key)
+			if err != nil {
+				return nil, err
+			}
+			if f.ok() {
+				h.last, h.path = f, f.path
+				break
+			}
+			dir = now
+		}
+		since = append(since, c)
+		if c.parent().IsZero() {
+			break
+		}
+		if c, err = r.store.parentOf(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range slices.Backward(since) {
+		if touched, err := h.touched(c); err != nil {
+			return nil, err
+		} else if !touched {
+			continue
+		}
+		if _, err := h.compare(ctx, c, &decide.Change{}); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
 }
 
 // change is what one commit did to the plan; ok is false where that is
@@ -166,27 +196,39 @@ func (h *historian) compare(ctx context.Context, c *commit, ch *decide.Change) (
 	if err != nil {
 		return false, err
 	}
-	switch {
-	case f.ok() && h.last == nil:
-		ch.To, ch.Raise = f.position(), true
-	case f.ok():
-		d := plan.Compare(h.last.doc.Plan, f.doc.Plan)
-		ch.From, ch.To = d.From, d.To
-		ch.Raise, ch.Lower = d.Direction == plan.Forward, d.Direction == plan.Backward
-		ch.Content, ch.Live = d.Content, d.Live
-		h.last = f
-		return d.From != d.To || d.Content, nil
-	case f != nil || h.last == nil:
-		return false, nil // not valid: the next that is valid is compared
-	default:
-		still, err := h.r.isThere(c, h.last.path, h.key)
-		if err != nil || still {
-			return false, err
-		}
-		ch.To, ch.Lower = plan.Position{}, true
+	if f == nil {
+		return h.missing(c, ch)
 	}
+	h.path = f.path
+	if !f.ok() {
+		return false, nil // the next that is valid is compared
+	}
+	last := h.last
 	h.last = f
-	return true, nil
+	if last == nil {
+		ch.To, ch.Raise = f.position(), true
+		return true, nil
+	}
+	d := plan.Compare(last.doc.Plan, f.doc.Plan)
+	ch.From, ch.To = d.From, d.To
+	ch.Raise, ch.Lower = d.Direction == plan.Forward, d.Direction == plan.Backward
+	ch.Content, ch.Live = d.Content, d.Live
+	return d.From != d.To || d.Content, nil
+}
+
+// missing tells a plan that is gone from one whose file cannot be read.
+func (h *historian) missing(c *commit, ch *decide.Change) (bool, error) {
+	if h.path == "" {
+		return false, nil
+	}
+	still, err := h.r.isThere(c, h.path, h.key)
+	if err != nil || still {
+		return false, err
+	}
+	was := h.last != nil
+	h.last, h.path = nil, ""
+	ch.To, ch.Lower = plan.Position{}, was
+	return was, nil
 }
 
 // trailers fills in what a commit's message says to the plan, and reports

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing"
-
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 )
@@ -96,78 +94,27 @@ func (f *found) err(key plan.Key) error {
 // absent tells a plan that is gone from one whose file is there but does not
 // say its name any more.
 func (r *Repository) absent(ctx context.Context, key plan.Key, c *commit) error {
-	at, path, err := r.broken(ctx, key, c)
+	at, err := r.broken(ctx, key, c)
 	switch {
 	case err != nil:
 		return err
 	case at == nil:
 		return fmt.Errorf("read plan %q at %s: %w", key, short(c.hash), reconciler.ErrNoPlan)
 	}
-	return fmt.Errorf("read plan %q at %s: %w: %q no longer reads as this plan", key, short(c.hash), reconciler.ErrInvalidPlan, path)
+	return fmt.Errorf("read plan %q at %s: %w: %q no longer reads as this plan", key, short(c.hash), reconciler.ErrInvalidPlan, at.path)
 }
 
-// broken looks for the file of a plan that cannot be found by its name: the
-// last one that held it on the way to this commit, if that is still there and
-// is no other plan. It returns nil where the plan is gone or never was.
-func (r *Repository) broken(ctx context.Context, key plan.Key, c *commit) (*file, string, error) {
-	last, err := r.lastSeen(ctx, key, c)
-	if err != nil || last == nil {
-		return nil, "", err
+// broken looks for the file of a plan that cannot be found by its name: where
+// it last was, if there still is a file that is no other plan. It returns nil
+// where the plan is gone or never was.
+func (r *Repository) broken(ctx context.Context, key plan.Key, c *commit) (*file, error) {
+	h, err := r.standing(ctx, key, c)
+	if err != nil || h.path == "" {
+		return nil, err
 	}
-	e, ok, err := lookup(r.store, c.tree, last.path)
-	if err != nil || !ok || !e.isFile() {
-		return nil, "", err
+	e, _, err := lookup(r.store, c.tree, h.path)
+	if err != nil {
+		return nil, err
 	}
-	f := file{last.path, e.hash, e.mode}
-	if k, err := r.index.keyOf(r.store, f); err != nil || k.Name != "" && k != key {
-		return nil, "", err
-	}
-	return &f, last.path, nil
-}
-
-// maxLookBack bounds how many commits are walked back in search of a plan. One
-// that was gone for longer counts as new.
-const maxLookBack = 10_000
-
-// lastSeen is the plan in the newest commit before c, first parents only,
-// that has it; nil where none has.
-func (r *Repository) lastSeen(ctx context.Context, key plan.Key, c *commit) (*found, error) {
-	return r.lookBack(ctx, key, c, func(f *found) bool { return f != nil })
-}
-
-// lastValid is the same for the newest that is valid.
-func (r *Repository) lastValid(ctx context.Context, key plan.Key, c *commit) (*found, error) {
-	return r.lookBack(ctx, key, c, func(f *found) bool { return f.ok() })
-}
-
-func (r *Repository) lookBack(ctx context.Context, key plan.Key, c *commit, want func(*found) bool) (*found, error) {
-	var before plumbing.Hash
-	for range maxLookBack {
-		if c.parent().IsZero() {
-			return nil, nil
-		}
-		var err error
-		if c, err = r.store.parentOf(c); err != nil {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		dir, err := r.index.watched(r.store, c.tree)
-		if err != nil {
-			return nil, err
-		}
-		if dir == before {
-			continue
-		}
-		before = dir
-		f, err := r.index.find(ctx, r.store, c.tree, key)
-		if err != nil {
-			return nil, err
-		}
-		if want(f) {
-			return f, nil
-		}
-	}
-	return nil, nil
+	return &file{h.path, e.hash, e.mode}, nil
 }

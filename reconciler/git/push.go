@@ -115,45 +115,37 @@ func (r *Repository) land(ctx context.Context, ref plumbing.ReferenceName, old p
 	}
 	switch {
 	case now == p.tip:
-		return now, r.landed(ctx, ref, p, hashes)
+		r.landed(ctx, update{ref, old, now}, p, hashes)
+		return now, nil
 	case ref != r.remote.ref && now != old:
 		return old, raced(ref, now)
 	case now != old || failed == nil:
-		return r.landedBelow(ctx, old, p, hashes)
+		return r.landedBelow(ctx, old, p.tip)
 	}
 	return old, failed
 }
 
 // landed takes over the pushed commits into the store, without asking the
-// remote for them.
-func (r *Repository) landed(ctx context.Context, ref plumbing.ReferenceName, p *proposal, hashes []plumbing.Hash) error {
-	if err := r.store.add(p.b, hashes); err != nil {
-		return err
-	}
-	if ref != r.remote.ref {
-		return nil
-	}
-	if err := acquire(ctx, r.polling); err != nil {
-		return nil // the next Poll reads the head
+// remote for them. Where that fails the next Poll fetches them: the push is a
+// success all the same.
+func (r *Repository) landed(ctx context.Context, u update, p *proposal, hashes []plumbing.Hash) {
+	if r.store.add(p.b, hashes) != nil || u.ref != r.remote.ref || acquire(ctx, r.polling) != nil {
+		return
 	}
 	defer func() { <-r.polling }()
-	if in, err := r.contains(ctx, r.head(), p.tip); err != nil || in {
-		return err // a Poll was faster
+	if r.head() == u.old {
+		_ = r.advance(ctx, u.old, u.new)
 	}
-	return r.advance(ctx, r.head(), p.tip)
 }
 
 // landedBelow handles a push after which the branch is elsewhere: fine if what
 // we pushed is in it, as others may have pushed on top already.
-func (r *Repository) landedBelow(ctx context.Context, old plumbing.Hash, p *proposal, hashes []plumbing.Hash) (plumbing.Hash, error) {
-	if err := r.store.add(p.b, hashes); err != nil {
-		return old, err
-	}
+func (r *Repository) landedBelow(ctx context.Context, old, tip plumbing.Hash) (plumbing.Hash, error) {
 	if _, err := r.Poll(ctx); err != nil {
 		return old, err
 	}
 	head := r.head()
-	in, err := r.contains(ctx, head, p.tip)
+	in, err := r.contains(ctx, head, tip)
 	switch {
 	case err != nil:
 		return old, err

@@ -81,9 +81,6 @@ func session[S io.Closer](ctx context.Context, r *remote, open func(*transport.E
 	}
 }
 
-// head asks for the branch's head, and nothing else.
-func (r *remote) head(ctx context.Context) (plumbing.Hash, error) { return r.readRef(ctx, r.ref) }
-
 // wanted says what a fetch needs.
 type wanted struct {
 	// known reports whether an object is there already.

@@ -118,14 +118,14 @@ func (x *undoing) threeWay(ctx context.Context, c, p *commit) (w threeWay, missi
 		w.theirs = file{base.path, e.hash, e.mode}
 	}
 	if !theirs.ok() {
-		last, err := x.r.before(ctx, x.u.Key, c)
+		h, err := x.r.standing(ctx, x.u.Key, p)
 		if err != nil {
 			return w, "", err
 		}
-		if last == nil {
+		if h.last == nil {
 			return w, "has no valid version of the plan before it", nil
 		}
-		w.to = last.position()
+		w.to = h.last.position()
 	}
 	return w, "", nil
 }

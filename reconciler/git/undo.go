@@ -46,7 +46,7 @@ func (r *Repository) build(ctx context.Context, u reconciler.Undo, head plumbing
 	case err != nil:
 		return nil, err
 	case f == nil:
-		broken, _, err := r.broken(ctx, u.Key, h)
+		broken, err := r.broken(ctx, u.Key, h)
 		if err != nil {
 			return nil, err
 		}

@@ -262,14 +262,6 @@ func TestUndoOfContentKeepsTheDeclaredPosition(t *testing.T) {
 	})
 }
 
-// commitOn commits on top of the host's head.
-func (f *fixture) commitOn(message string, files ...string) plan.Revision {
-	f.t.Helper()
-	f.git("fetch", "-q", "origin")
-	f.git("reset", "-q", "--hard", "origin/main")
-	return f.commit(message, files...)
-}
-
 func TestUndoNeverRevertsItsOwnReverts(t *testing.T) {
 	f := newFixture(t)
 	bad := f.promote("gradual@10")
@@ -332,34 +324,6 @@ func TestUndoMakesEqualCommitsFromEqualInputs(t *testing.T) {
 	}
 	if p := push(t, a, u); p.Head != va.Revision {
 		t.Errorf("pushed %s, the preview said %s", p.Head, va.Revision)
-	}
-}
-
-func TestUndoRestoresAFileThatDoesNotParse(t *testing.T) {
-	for name, broken := range map[string]string{
-		"syntax":   "apiVersion: [\n" + shopPlan("gradual@10"),
-		"no plan":  "hello\n",
-		"invalid":  shopPlan("gradual@10", "bake: 10m", "bakes: 10m"),
-		"off":      shopPlan("gradual@11"),
-		"trailing": shopPlan("gradual@10") + "---\nkind: Other\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			good := f.promote("gradual@10")
-			bad := f.promote("gradual@25")
-			f.commit("break it", shopFile, broken)
-			f.push()
-			r := f.open()
-			u := undo("gradual@25", "gradual@10", bad)
-			u.Good = good
-			p := push(t, r, u)
-			if p.Outcome != reconciler.PushedHead || len(p.Commits) != 1 || f.shown(shopFile) != shopPlan("gradual@10") {
-				t.Errorf("got %+v:\n%s", p, f.shown(shopFile))
-			}
-			if p := push(t, r, u); p.Outcome != reconciler.PushedNothing {
-				t.Errorf("a second time: %+v", p)
-			}
-		})
 	}
 }
 
