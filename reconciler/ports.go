@@ -103,7 +103,9 @@ type Traffic interface {
 	// Apply brings the gateway to m.Stop of the plan and returns when the
 	// data plane was seen to serve it everywhere. It changes nothing where it
 	// already does (a Mark that differs in Holds, Since or Revision alone is
-	// written without a reload). On an error the old config is in force.
+	// written without a reload). On an error the old config is in force, but
+	// where the new one was taken and only not seen everywhere, as when a
+	// replica is silent: it stays, so that the replica finds it.
 	Apply(ctx context.Context, p *plan.Plan, m Mark) error
 	// Observe reads back what the data plane serves for the plan, and
 	// compares it with the render of stop. It changes nothing.
