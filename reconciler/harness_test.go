@@ -3,6 +3,7 @@ package reconciler_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -162,6 +163,15 @@ func (g *rig) raise(position string) plan.Revision {
 func (g *rig) open() {
 	g.t.Helper()
 	rec, err := record.Open(g.state)
+	for range 100 {
+		if !errors.Is(err, record.ErrLocked) {
+			break
+		}
+		// A git process that another test is starting has the lock's file open
+		// for a moment.
+		time.Sleep(10 * time.Millisecond)
+		rec, err = record.Open(g.state)
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}
