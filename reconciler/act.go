@@ -61,6 +61,9 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 		}
 		return w.stepped(ctx, decide.StepTraffic)
 	case decide.StepTraffic, decide.StepObserve:
+		if err := w.leave(ctx, in, v); err != nil {
+			return err
+		}
 		// Apply returns when the data plane was seen to serve the stop.
 		if err := w.moveTraffic(ctx, v, m.To, in.Now); err != nil {
 			return fmt.Errorf("move the traffic to %s: %w", m.To, err)
@@ -134,6 +137,23 @@ func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Posi
 	err := t.Apply(ctx, v.Plan, Mark{Key: w.key, Stop: stop, Since: since, Revision: v.Revision, Holds: w.rec.Held()})
 	w.r.metrics.applied(w.key, "gateway", w.r.o.Now().Sub(begun), err)
 	return err
+}
+
+// leave brings back the gateway at which the traffic is, where what a backward
+// move restores names another.
+func (w *worker) leave(ctx context.Context, in *decide.Input, v plan.Version) error {
+	m, a := w.rec.Move, in.Applied
+	if a.IsZero() || m.Verb != decide.Rollback && m.Verb != decide.Retreat || w.traffic(a.Plan) == w.traffic(v.Plan) {
+		return nil
+	}
+	to := m.To
+	if it := a.Plan.Itinerary(); it.Index(to) < 0 {
+		to = it[0]
+	}
+	if err := w.moveTraffic(ctx, a, to, in.Now); err != nil {
+		return fmt.Errorf("move the traffic to %s at the gateway before: %w", to, err)
+	}
+	return nil
 }
 
 // finish records that the move is done, and lets the data plane carry the time

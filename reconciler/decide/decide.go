@@ -143,6 +143,8 @@ func (s *state) lowered() (Decision, bool) {
 		if m := s.Record.Move; m != nil && m.Verb == Rollback {
 			rev = m.Revision // what was applied is what is being rolled back
 		}
+	} else if !s.sameGateway() && onItinerary(s.Applied, to) {
+		rev = s.Record.Applied.Revision // the traffic is at its gateway
 	}
 	return Decision{
 		Verb: Retreat, Target: to, Revision: rev, Reason: Lowered,
@@ -176,7 +178,7 @@ func (s *state) resumeBackward() (Decision, bool) {
 func (s *state) resume(m *Move) Decision {
 	d := Decision{Verb: m.Verb, Target: m.To, Revision: m.Revision, Reason: Resuming, Message: resuming(m)}
 	_, held := s.Record.heldBy(s.itinerary())
-	if m.Attempts > 0 && !held && s.Head.Live != m.Live && onItinerary(s.Head, m.To) {
+	if m.Attempts > 0 && !held && s.Head.Live != m.Live && onItinerary(s.Head, m.To) && s.sameGateway() {
 		d.Revision = s.Head.Revision
 		d.Message += "; newer content is taken up"
 	}

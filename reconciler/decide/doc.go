@@ -26,6 +26,7 @@
 //	 9  the raise or content is held, or a revert is not   Hold Quarantined
 //	    on the branch yet
 //	10  effective stop not on the declared itinerary       Hold OffItinerary
+//	    another gateway, and not at the first stop         Hold GatewayChanged
 //	11  live content changed                               Apply, after every forward check but
 //	                                                       health, bake and advance gates
 //	    quiet content changed                              Apply

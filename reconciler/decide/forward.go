@@ -48,6 +48,10 @@ func (s *state) contentChanged() (Decision, bool) {
 		return d, true
 	}
 	var b blockers
+	if first := s.itinerary()[0]; !s.sameGateway() && a.Stop != first {
+		b.add(GatewayChanged, time.Time{}, "the plan names another gateway: that is taken up at the first stop %s, "+
+			"as the old one would stay at %s and no rollback would reach it; lower the position first", first, a.Stop)
+	}
 	s.common(&b)
 	s.cooldown(&b)
 	s.pauses(&b)
@@ -121,6 +125,19 @@ func (s *state) forward() (Decision, bool) {
 		d.Message = fmt.Sprintf("nothing was applied yet: entering the first stop %s", next)
 	}
 	return d, true
+}
+
+// sameGateway reports whether head has the traffic at the gateway at which it
+// is.
+func (s *state) sameGateway() bool {
+	if s.Applied.IsZero() {
+		return true
+	}
+	h, a := s.Head.Plan.Spec.Gateway, s.Applied.Plan.Spec.Gateway
+	if h == nil || a == nil {
+		return h == a
+	}
+	return (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil)
 }
 
 // common are the checks that do not hang on the stop: halted, invalid, Git

@@ -40,6 +40,7 @@ const (
 	StateMismatch    Reason = "StateMismatch"
 	Quarantined      Reason = "Quarantined"
 	OffItinerary     Reason = "OffItinerary"
+	GatewayChanged   Reason = "GatewayChanged"
 	ContentChanged   Reason = "ContentChanged"
 	Completed        Reason = "Completed"
 	Steady           Reason = "Steady"
