@@ -1,7 +1,6 @@
 package git
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,20 +21,13 @@ import (
 func newTransport(protocol string) transport.Transport {
 	switch protocol {
 	case "http", "https":
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		return githttp.NewClient(&http.Client{Transport: t, CheckRedirect: keepTLS})
+		// go-git's client refuses a redirect to plain http, and takes the
+		// credentials off one to another host.
+		return githttp.NewClient(&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()})
 	case "ssh":
 		return gitssh.NewClient(nil)
 	}
 	return gitfile.DefaultClient
-}
-
-// keepTLS refuses a redirect from https to anything else.
-func keepTLS(req *http.Request, via []*http.Request) error {
-	if via[0].URL.Scheme == "https" && req.URL.Scheme != "https" {
-		return errors.New("redirect from https to plain http refused")
-	}
-	return nil
 }
 
 // credentials reads the secrets from their files. secret is what must not

@@ -66,9 +66,7 @@ func (h *httpsHost) open(t *testing.T, o Options) (*Repository, error) {
 	t.Helper()
 	o.URL = h.URL + "/" + filepath.Base(h.fixture.bare)
 	return openVia(t, o, func(r *remote) {
-		c := h.Client()
-		c.CheckRedirect = keepTLS
-		r.client = githttp.NewClient(c)
+		r.client = githttp.NewClient(h.Client())
 	})
 }
 

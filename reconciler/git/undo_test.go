@@ -178,8 +178,8 @@ func TestUndoFollowsARenamedPlan(t *testing.T) {
 		bad := f.commit("rename and promote", "plans/deep/checkout.yaml", shopPlan("gradual@10"))
 		f.push()
 		push(t, f.open(), undo("gradual@10", "setup", bad))
-		if names := f.host("ls-tree", "-r", "--name-only", "main", "plans/"); names != shopFile {
-			t.Errorf("files %q", names)
+		if got, want := f.host("rev-parse", "main^{tree}"), f.host("rev-parse", string(bad)+"^^{tree}"); got != want {
+			t.Errorf("files %q", f.host("ls-tree", "-rt", "--name-only", "main", "plans/"))
 		}
 		f.fsck(f.bare)
 	})
@@ -262,6 +262,32 @@ func TestUndoOfContentKeepsTheDeclaredPosition(t *testing.T) {
 	})
 }
 
+func TestUndoNeverRaises(t *testing.T) {
+	t.Run("a position that a person lowered below the target", func(t *testing.T) {
+		f := newFixture(t)
+		f.promote("gradual@10")
+		bad := f.commit("up, and more", shopFile, shopPlan("gradual@25", "bake: 10m", "bake: 1m"))
+		f.commit("down", shopFile, shopPlan("setup", "bake: 10m", "bake: 1m"))
+		f.push()
+		before := f.hostHead()
+		p := push(t, f.open(), undo("gradual@25", "gradual@10", bad))
+		if p.Outcome != reconciler.PushedNothing || f.hostHead() != before || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "left as it is") {
+			t.Errorf("got %+v", p)
+		}
+	})
+	t.Run("nor undoes a rename once the position is lowered", func(t *testing.T) {
+		f := newFixture(t)
+		f.promote("gradual@10")
+		f.git("rm", "-q", shopFile)
+		bad := f.commit("rename and promote", "plans/checkout.yaml", shopPlan("gradual@25"))
+		f.commit("down", "plans/checkout.yaml", shopPlan("gradual@10"))
+		f.push()
+		if p := push(t, f.open(), undo("gradual@25", "gradual@10", bad)); p.Outcome != reconciler.PushedNothing {
+			t.Errorf("got %+v", p)
+		}
+	})
+}
+
 func TestUndoNeverRevertsItsOwnReverts(t *testing.T) {
 	f := newFixture(t)
 	bad := f.promote("gradual@10")
@@ -272,6 +298,18 @@ func TestUndoNeverRevertsItsOwnReverts(t *testing.T) {
 	if p.Outcome != reconciler.PushedNothing || f.hostHead() != before {
 		t.Errorf("got %+v", p)
 	}
+	t.Run("of content", func(t *testing.T) {
+		f := newFixture(t)
+		f.promote("gradual@10")
+		bad := f.commit("more", shopFile, shopPlan("gradual@10", "bake: 10m", "bake: 1m"))
+		f.push()
+		r := f.open()
+		own := push(t, r, undo("gradual@10", "gradual@10", bad)).Commits[0]
+		p := push(t, r, undo("gradual@10", "gradual@10", own))
+		if p.Outcome != reconciler.PushedNothing || f.hostHead() != own {
+			t.Errorf("got %+v", p)
+		}
+	})
 	t.Run("but a person's revert of one is a raise like any other", func(t *testing.T) {
 		f.git("fetch", "-q", "origin")
 		f.git("reset", "-q", "--hard", "origin/main")
