@@ -36,9 +36,7 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 			if errors.Is(err, errMoving) || w.rec.Move == nil {
 				return err
 			}
-			if serr := w.save(ctx, w.rec.Failed(err.Error())); serr != nil {
-				return errors.Join(err, serr)
-			}
+			w.save(ctx, w.rec.Failed(err.Error()))
 			return err
 		}
 	}
@@ -87,7 +85,8 @@ func (w *worker) stepped(ctx context.Context, next decide.Step) error {
 		w.rec = rec
 		return nil
 	}
-	return w.save(ctx, rec)
+	w.save(ctx, rec)
+	return nil
 }
 
 func (w *worker) onCluster(ctx context.Context, v plan.Version, stop plan.Position, do func(Cluster, context.Context, plan.Version, plan.Position) error) error {
@@ -161,9 +160,7 @@ func (w *worker) leave(ctx context.Context, in *decide.Input, v plan.Version) er
 func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) error {
 	m := *w.rec.Move
 	now := w.r.o.Now()
-	if err := w.save(ctx, w.rec.Finish(now)); err != nil {
-		return err
-	}
+	w.save(ctx, w.rec.Finish(now))
 	in.Applied = v
 	w.observed.Gateway = decide.Part{Known: v.Plan.Spec.Gateway != nil, Healthy: true, Stop: m.To}
 	w.observedAt = now

@@ -24,7 +24,7 @@ func (w *worker) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load the record: %w", err)
 	}
-	w.rec, w.loaded = rec, true
+	w.rec, w.stored, w.loaded = rec, rec, true
 	return nil
 }
 
@@ -96,7 +96,8 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 		if w.rec.Valid != in.Head.Revision {
 			rec := w.rec.Clone()
 			rec.Valid = in.Head.Revision
-			return w.save(ctx, rec)
+			w.save(ctx, rec)
+			return nil
 		}
 		return nil
 	case listed:
@@ -151,7 +152,8 @@ func (w *worker) findValid(ctx context.Context) error {
 			}
 			rec := w.rec.Clone()
 			rec.Valid = c.Commit
-			return w.save(ctx, rec)
+			w.save(ctx, rec)
+			return nil
 		}
 		if !noVersion(err) {
 			return err
@@ -187,9 +189,7 @@ func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Iti
 				return fmt.Errorf("read the plan's history: %w", err)
 			}
 			next := w.rec.Rewritten(head, all, now)
-			if err := w.save(ctx, next); err != nil {
-				return err
-			}
+			w.save(ctx, next)
 			e := Entry{At: now, Verb: decide.Halt, Reason: next.Halt.Reason, Message: next.Halt.Message}
 			if a := next.Applied; a != nil {
 				e.From, e.To = a.Stop, a.Stop
@@ -203,12 +203,8 @@ func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Iti
 		return fmt.Errorf("read the plan's history: %w", err)
 	}
 	next := w.rec.See(it, head, found, now)
-	if len(found) == 0 && since != "" {
-		// Nothing of this plan: remembered when there is something to save.
-		w.rec = next
-		return nil
-	}
-	return w.save(ctx, next)
+	w.save(ctx, next)
+	return nil
 }
 
 // rebuild makes the record from Git and the marks in the data plane, where
@@ -234,7 +230,8 @@ func (w *worker) rebuild(ctx context.Context, head plan.Version, seen plan.Revis
 	w.log.Warn("the record was lost: it is rebuilt from git and the data plane", "stop", st.Mark.Stop.String(), "revision", string(v.Revision))
 	rec := decide.Rebuild(head.Plan.Itinerary(), v, st.Mark.Stop, st.Mark.Since, st.Mark.Holds, seen, w.rec.Changes)
 	rec.Valid = w.rec.Valid
-	return w.save(ctx, rec)
+	w.save(ctx, rec)
+	return nil
 }
 
 // version reads the plan at a revision; it needs the local store only.

@@ -97,13 +97,13 @@ func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) (res 
 }
 
 // takePush takes in the answer of a push that has ended.
-func (w *worker) takePush(ctx context.Context) error {
+func (w *worker) takePush(ctx context.Context) {
 	w.mu.Lock()
 	res := w.pushed
 	w.pushed = nil
 	w.mu.Unlock()
 	if res == nil || res.newer {
-		return nil
+		return
 	}
 	p := w.rec.Pending
 	now := w.r.o.Now()
@@ -112,7 +112,7 @@ func (w *worker) takePush(ctx context.Context) error {
 		if res.err == nil {
 			w.logPush(ctx, res.of, res.pushed, now)
 		}
-		return nil
+		return
 	}
 	if res.err != nil {
 		rec := w.rec.Clone()
@@ -125,11 +125,12 @@ func (w *worker) takePush(ctx context.Context) error {
 			w.log.Error("the revert is not on the branch yet; it is pushed again", "err", res.err.Error(), "attempts", rec.Pending.Attempts)
 		}
 		w.setPushAfter(now.Add(min(backoff(rec.Pending.Attempts), 30*time.Second)))
-		return w.save(ctx, rec)
+		w.save(ctx, rec)
+		return
 	}
 	w.setPushAfter(time.Time{})
 	w.logPush(ctx, res.of, res.pushed, now)
-	return w.save(ctx, w.rec.Pushed(res.pushed.Branch))
+	w.save(ctx, w.rec.Pushed(res.pushed.Branch))
 }
 
 func (w *worker) setPushAfter(t time.Time) {

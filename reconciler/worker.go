@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type worker struct {
 
 	loaded   bool
 	rec      decide.Record
+	stored   decide.Record // as the recorder has it
+	unsaved  error         // why rec is not stored
 	programs map[plan.Digest]*gates.Program
 	failures int // works in a row that failed
 
@@ -121,21 +124,23 @@ func (w *worker) work(ctx context.Context) error {
 		w.report(ctx, in, decide.Decide(in), nil)
 		return nil
 	}
-	if err := w.takePush(ctx); err != nil {
-		return err
-	}
+	w.takePush(ctx)
 	in.Record = w.rec
 	d, answer := w.decide(in)
 	next, err := w.digests(ctx, w.rec.Settle(in).Begin(in, d))
 	if err == nil {
-		err = w.save(ctx, next)
+		w.save(ctx, next)
+		if d.Verb == decide.Advance || d.Verb == decide.Apply {
+			// Going back waits for no disk; going forward does.
+			err = w.unsaved
+		}
 	}
 	if err != nil {
 		answer(err)
 		return err
 	}
 	defer answer(nil)
-	return w.act(ctx, in, d)
+	return cmp.Or(w.act(ctx, in, d), w.unsaved)
 }
 
 // act carries out what was written down, and reports it.
@@ -150,7 +155,7 @@ func (w *worker) act(ctx context.Context, in decide.Input, d decide.Decision) er
 	if errors.Is(failed, errMoving) {
 		failed = nil
 	}
-	w.report(ctx, in, d, failed)
+	w.report(ctx, in, d, cmp.Or(failed, w.unsaved))
 	if failed == nil && moves(d) {
 		// What comes next may be decided at once.
 		w.r.queue.Add(w.key)
@@ -186,19 +191,27 @@ func (w *worker) decide(in decide.Input) (d decide.Decision, answer func(error))
 	return d, func(err error) { req.done <- err }
 }
 
-// save writes the record where it differs from what was saved, before anything
-// is done about it.
-func (w *worker) save(ctx context.Context, next decide.Record) error {
-	if reflect.DeepEqual(next, w.rec) {
-		return nil
+// save takes the record over and writes it where it differs from what was
+// saved, before anything is done about it. A disk that cannot be written is
+// tried again at every save, and keeps no plan from going back: what is in
+// memory counts, and the marks in the data plane tell a restart the rest.
+func (w *worker) save(ctx context.Context, next decide.Record) {
+	w.rec = next
+	unseen := next
+	unseen.Seen = w.stored.Seen // that alone is found again after a restart
+	if reflect.DeepEqual(unseen, w.stored) {
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
 	defer cancel()
 	if err := w.r.o.Recorder.Save(ctx, w.key, next); err != nil {
-		return fmt.Errorf("save the record: %w", err)
+		if w.unsaved == nil {
+			w.log.Error("the record cannot be saved: nothing moves forward before it can", "err", err.Error())
+		}
+		w.unsaved = fmt.Errorf("save the record: %w", err)
+		return
 	}
-	w.rec = next
-	return nil
+	w.stored, w.unsaved = next, nil
 }
 
 // digests fills in the digests of a move to a version that was not among the
