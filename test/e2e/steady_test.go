@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/test/stack"
 )
 
@@ -19,6 +21,9 @@ func TestAnUnchangedPlanChangesNothing(t *testing.T) {
 	s.StartDaemon()
 	s.Declare("gradual@10")
 	s.Await("steady at 10 %", await, steadyAt("gradual@10"))
+	s.Await("the alarm is known to be silent", await, func(st reconciler.Status) bool {
+		return steadyAt("gradual@10")(st) && verdicts(st, gates.Pass, gates.Fail)
+	})
 	time.Sleep(3 * time.Second) // the last facts are written down, old workers end
 	before, workers := trace(t, s), s.NGINX.WorkerPIDs()
 	time.Sleep(6 * time.Second)
