@@ -38,6 +38,9 @@ func Why(s reconciler.Status) (decide.Reason, string) {
 // first. It is never empty: where nothing is to be done it says so.
 func Advice(s reconciler.Status) []string {
 	var out []string
+	if s.Error != "" || s.Move != nil && s.Move.Error != "" {
+		out = append(out, "The last attempt failed, and the error says why. It is tried again by itself; mend the cause.")
+	}
 	if s.Pending != nil {
 		out = append(out, pendingAdvice(s))
 	}
@@ -47,7 +50,10 @@ func Advice(s reconciler.Status) []string {
 	if s.Halt != nil {
 		return append(out, haltAdvice(s, s.Halt.Reason)...)
 	}
-	return append(out, reasonAdvice(s)...)
+	if out = append(out, reasonAdvice(s)...); len(out) == 0 {
+		out = append(out, "Nothing.")
+	}
+	return out
 }
 
 func pendingAdvice(s reconciler.Status) string {
@@ -80,8 +86,8 @@ func haltAdvice(s reconciler.Status, why decide.Reason) []string {
 	}
 }
 
-// reasonAdvice is by the reason of the decision. Waiting for time or for a
-// move under way needs nobody.
+// reasonAdvice is by the reason of the decision; empty where nobody is needed,
+// such as while it waits for time or for a move under way.
 func reasonAdvice(s reconciler.Status) []string {
 	key := s.Key.String()
 	switch s.Decision.Reason {
@@ -111,12 +117,23 @@ func reasonAdvice(s reconciler.Status) []string {
 	case decide.NotHealthy:
 		return []string{"What the stop needs is not healthy: " + healthDetail(s.Observed) + "."}
 	case decide.Steady:
-		if next, ok := s.Itinerary.Next(s.Effective); ok {
-			return []string{fmt.Sprintf("Nothing. The next stop is %s: `changeover advance %s`.", next, key)}
-		}
+		return steadyAdvice(s)
 	default:
 	}
-	return []string{"Nothing."}
+	return nil
+}
+
+// steadyAdvice names the next stop, but not as if nothing were wrong where the
+// way there was rolled back or fails now.
+func steadyAdvice(s reconciler.Status) []string {
+	next, ok := s.Itinerary.Next(s.Effective)
+	switch {
+	case len(s.Holds) > 0:
+		return []string{fmt.Sprintf("%s was rolled back. Mend the cause before the position is raised again.", s.Holds[len(s.Holds)-1].Commit.Short())}
+	case !ok || s.Error != "":
+		return nil
+	}
+	return []string{fmt.Sprintf("Nothing. The next stop is %s: `changeover advance %s`.", next, s.Key)}
 }
 
 func quarantineAdvice(s reconciler.Status) []string {

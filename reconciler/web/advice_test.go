@@ -7,6 +7,7 @@ import (
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/web"
 )
@@ -64,5 +65,30 @@ func TestSpanShowsTheTwoUnitsThatMatter(t *testing.T) {
 		if got := web.Span(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
+	}
+}
+
+func TestAdviceIsNeverNothingWhereAnAttemptFailed(t *testing.T) {
+	moving, drifting := waiting(), waiting()
+	moving.Decision.Reason = decide.Resuming
+	moving.Move = &decide.Move{Verb: decide.Advance, Attempts: 6, Error: "test config: unknown directive"}
+	drifting.Decision.Reason, drifting.Error = decide.Steady, "save the record: no space left on device"
+	for name, s := range map[string]reconciler.Status{"a move": moving, "what is kept as it is": drifting} {
+		got := strings.Join(web.Advice(s), "\n")
+		wantAll(t, got, "The last attempt failed", "mend the cause")
+		if strings.Contains(got, "Nothing") || strings.Contains(got, "changeover advance") {
+			t.Errorf("%s: %q speaks as if nothing were wrong", name, got)
+		}
+	}
+}
+
+func TestAdviceAfterARollbackIsNotToAdvance(t *testing.T) {
+	s := waiting()
+	s.Decision.Reason = decide.Steady
+	s.Holds = []decide.HoldOf{{Commit: "1111111111111111"}, {Commit: "abcdef0123456789"}}
+	got := strings.Join(web.Advice(s), "\n")
+	wantAll(t, got, "abcdef0123 was rolled back", "Mend the cause")
+	if strings.Contains(got, "Nothing") || strings.Contains(got, "changeover advance") {
+		t.Errorf("%q sends people forward again", got)
 	}
 }
