@@ -60,7 +60,11 @@ func (r *Reconciler) poll(ctx context.Context) {
 		return
 	}
 	begun := r.o.Now()
-	b, err := r.readBranch(ctx, begun)
+	var b branch
+	err := guarded(r.o.Log, "read the branch", func() (err error) {
+		b, err = r.readBranch(ctx, begun)
+		return err
+	})
 	r.metrics.git("poll", r.o.Now().Sub(begun), err)
 	r.mu.Lock()
 	old := r.branch
@@ -103,8 +107,7 @@ func (r *Reconciler) wakeAll() {
 }
 
 // readBranch polls, and lists and checks the plans where the head is new.
-func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (_ branch, err error) {
-	defer recovered(r.o.Log, "read the branch", &err)
+func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, error) {
 	old := r.branchNow()
 	head, err := r.o.Source.Poll(ctx)
 	if err != nil {

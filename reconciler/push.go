@@ -38,7 +38,13 @@ func (w *worker) startPush(ctx context.Context) {
 	w.r.pushes.Go(func() {
 		ctx, cancel := effect(ctx, gitDeadline)
 		defer cancel()
-		res := w.r.push(ctx, u, seen)
+		var res pushResult
+		if err := guarded(w.log, "push the revert", func() error {
+			res = w.r.push(ctx, u, seen)
+			return nil
+		}); err != nil {
+			res = pushResult{err: err}
+		}
 		res.of = of
 		w.mu.Lock()
 		w.pushing, w.pushed = false, &res
@@ -77,8 +83,7 @@ func evidence(rs gates.Results) string {
 }
 
 // push reads the branch first: what people committed after the breach wins.
-func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) (res pushResult) {
-	defer recovered(r.o.Log, "push the revert", &res.err)
+func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) pushResult {
 	begun := r.o.Now()
 	r.poll(ctx)
 	b := r.branchNow()

@@ -61,7 +61,7 @@ func newWorker(r *Reconciler, key plan.Key) *worker {
 func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Duration) {
 	w := r.worker(key)
 	begun := r.o.Now()
-	err := w.guarded(ctx)
+	err := guarded(w.log, "work the plan", func() error { return w.work(ctx) })
 	r.metrics.worked(key, r.o.Now().Sub(begun), err)
 	w.mu.Lock()
 	w.worked = true
@@ -89,17 +89,14 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 }
 
 // guarded turns a panic into an error.
-func (w *worker) guarded(ctx context.Context) (err error) {
-	defer recovered(w.log, "work the plan", &err)
-	return w.work(ctx)
-}
-
-// recovered, when deferred, turns a panic into an error.
-func recovered(log *slog.Logger, doing string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%s: panic: %v", doing, p)
-		log.Error("panic", "panic", fmt.Sprint(p), "stack", stack())
-	}
+func guarded(log *slog.Logger, doing string, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: panic: %v", doing, p)
+			log.Error("panic", "panic", fmt.Sprint(p), "stack", stack())
+		}
+	}()
+	return do()
 }
 
 // backoff grows from 1 s to 5 min, with up to a quarter of jitter, so that
@@ -168,8 +165,9 @@ func moves(d decide.Decision) bool {
 	switch d.Verb {
 	case decide.Advance, decide.Retreat, decide.Rollback, decide.Apply:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // decide asks the core, or answers a person's request for a rollback: answer

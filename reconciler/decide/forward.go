@@ -200,6 +200,7 @@ func (s *state) bakes(b *blockers) {
 func (s *state) pauses(b *blockers) {
 	for _, r := range s.results(plan.Pause, s.effective(), s.Applied.Revision) {
 		switch r.Verdict {
+		case gates.Fail:
 		case gates.Pass:
 			b.add(Paused, time.Time{}, "paused by %s", describe(gates.Results{r}))
 		case gates.NoData:

@@ -147,8 +147,9 @@ func (r *Record) inDepth(it plan.Itinerary, c Change, depth plan.Depth) bool {
 	case plan.DepthPhase:
 		first := slices.IndexFunc(it, func(p plan.Position) bool { return p.Phase == r.Applied.Stop.Phase })
 		return first >= 0 && place(it, c.To) >= first
+	default:
+		return false
 	}
-	return false
 }
 
 // revertible reports whether the daemon may revert the commit. It changed

@@ -181,6 +181,7 @@ func (s *state) proven() bool {
 func (r Record) Begin(in Input, d Decision) Record {
 	r = r.Clone()
 	switch d.Verb {
+	case Hold:
 	case Advance, Retreat:
 		r.begin(in, d)
 	case Apply:

@@ -74,7 +74,7 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 	if f == nil {
 		return c.tree, r.absent(ctx, e.Key, c)
 	}
-	if err := f.err(e.Key); err != nil {
+	if err := f.err(); err != nil {
 		return c.tree, fmt.Errorf("read plan %q: %w", e.Key, err)
 	}
 	if e.SetPosition == nil || f.position() == *e.SetPosition {

@@ -75,7 +75,7 @@ func diffLines(a, b []int) (hunks []hunk, ok bool) {
 }
 
 // histogram marks the changed lines of a[a0:a1] and b[b0:b1]: it finds the
-// longest common run of the rarest lines and goes on on both sides of it.
+// longest common run of the rarest lines and continues on both sides of it.
 func histogram(a, b *side, a0, a1, b0, b1 int) bool {
 	for a0 < a1 && b0 < b1 {
 		l, ok := rarestRun(a.lines, b.lines, a0, a1, b0, b1)

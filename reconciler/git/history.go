@@ -172,7 +172,7 @@ func (h *historian) change(ctx context.Context, c *commit) (ch decide.Change, ok
 			return ch, false, err
 		}
 	}
-	said, err := h.r.trailers(c, h.key, &ch)
+	said := h.r.trailers(c, h.key, &ch)
 	return ch, ok || said, err
 }
 
@@ -233,11 +233,11 @@ func (h *historian) missing(c *commit, ch *decide.Change) (bool, error) {
 
 // trailers fills in what a commit's message says to the plan, and reports
 // whether it says anything that counts without a change of the file.
-func (r *Repository) trailers(c *commit, key plan.Key, ch *decide.Change) (bool, error) {
+func (r *Repository) trailers(c *commit, key plan.Key, ch *decide.Change) bool {
 	m := parseMessage(c.message)
 	ch.Resume = m.resumes(key)
 	if !m.concerns(key) {
-		return ch.Resume, nil
+		return ch.Resume
 	}
 	full := func(name string) plan.Revision {
 		return plan.Revision(r.expand(c, name))
@@ -247,7 +247,7 @@ func (r *Repository) trailers(c *commit, key plan.Key, ch *decide.Change) (bool,
 	if ch.RollbackOf == "" {
 		ch.Reverts = full(m.reverts)
 	}
-	return ch.Resume || ch.RollbackOf != "" || ch.Unhold != "", nil
+	return ch.Resume || ch.RollbackOf != "" || ch.Unhold != ""
 }
 
 // expand completes an abbreviated name from the commits before c; it is

@@ -37,7 +37,7 @@ func TestMergeLines(t *testing.T) {
 }
 
 func FuzzMergeLines(f *testing.F) {
-	f.Add("a\nb\nc\n", "a\nc\n", "a\nb\nb\nc")
+	f.Add("a\nb\nc\n", "a\nc\n", "a\nb\n"+"b\nc")
 	f.Add("\n\n\n", "\n", "x\n\n")
 	f.Fuzz(func(t *testing.T, base, ours, theirs string) {
 		b, o, th := []byte(base), []byte(ours), []byte(theirs)

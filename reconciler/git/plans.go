@@ -72,14 +72,14 @@ func (r *Repository) Version(ctx context.Context, key plan.Key, rev plan.Revisio
 	if f == nil {
 		return plan.Version{}, r.absent(ctx, key, c)
 	}
-	if err := f.err(key); err != nil {
+	if err := f.err(); err != nil {
 		return plan.Version{}, fmt.Errorf("read plan %q at %s: %w", key, rev.Short(), err)
 	}
 	return f.version(rev, f.path), nil
 }
 
 // err says why the plan is not valid, or nil.
-func (f *found) err(key plan.Key) error {
+func (f *found) err() error {
 	if f.twice != "" {
 		return fmt.Errorf("%w: %q and %q both declare it", reconciler.ErrInvalidPlan, f.path, f.twice)
 	}

@@ -174,8 +174,12 @@ func (r *Repository) putAside(ctx context.Context, branch string, p *proposal, o
 		return out, nil
 	}
 	if !old.IsZero() {
-		c, err := r.store.commit(old)
-		if err != nil || parseMessage(c.message).object(trailerRollbackOf) == "" {
+		// One whose commit is not to be had here is not ours either.
+		ours := false
+		if c, err := r.store.commit(old); err == nil {
+			ours = parseMessage(c.message).object(trailerRollbackOf) != ""
+		}
+		if !ours {
 			out.Commits = nil
 			out.Notes = append(out.Notes, fmt.Sprintf("branch %s is there already and is left as it is", branch))
 			return out, nil

@@ -124,7 +124,7 @@ func (r *remote) fetch(ctx context.Context, w wanted) (head plumbing.Hash, err e
 	if err != nil {
 		return head, classify("fetch", err, secret)
 	}
-	defer res.Close()
+	defer func() { _ = res.Close() }()
 	if err := w.receive(demux(req.Capabilities, res)); err != nil {
 		if getting.Err() != nil {
 			err = getting.Err()

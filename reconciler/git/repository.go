@@ -251,7 +251,7 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 			return plumbing.ZeroHash, err
 		}
 		fresh.st = st
-		defer os.RemoveAll(tmp)
+		defer func() { _ = os.RemoveAll(tmp) }()
 	}
 	none := func() []plumbing.Hash { return nil }
 	head, err := r.remote.fetch(ctx, wanted{known: fresh.has, haves: none, receive: fresh.receive})

@@ -46,12 +46,12 @@ func newStore(st storage.Storer) *store {
 	}
 }
 
-// replace swaps the storage below; make gives the new one while nobody reads
+// replace swaps the storage below; open gives the new one while nobody reads
 // the old. What was read stays good: objects are named by their content.
-func (s *store) replace(make func() (storage.Storer, error)) error {
+func (s *store) replace(open func() (storage.Storer, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, err := make()
+	st, err := open()
 	if err != nil {
 		return err
 	}

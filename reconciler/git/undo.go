@@ -56,7 +56,7 @@ func (r *Repository) build(ctx context.Context, u reconciler.Undo, head plumbing
 		}
 		return x, x.restore(ctx, *broken, pending)
 	case f.twice != "":
-		return nil, &reconciler.MismatchError{Want: u.Target, Got: f.position(), Reason: f.err(u.Key).Error()}
+		return nil, &reconciler.MismatchError{Want: u.Target, Got: f.position(), Reason: f.err().Error()}
 	case !f.valid():
 		return x, x.restore(ctx, f.file, pending)
 	}
@@ -209,7 +209,7 @@ func (x *undoing) check(ctx context.Context, before plan.Position) error {
 	if f == nil {
 		return &reconciler.MismatchError{Want: x.u.Target, Reason: "the plan would be gone"}
 	}
-	if err := f.err(x.u.Key); err != nil {
+	if err := f.err(); err != nil {
 		return &reconciler.MismatchError{Want: x.u.Target, Reason: err.Error()}
 	}
 	got := f.position()
@@ -299,7 +299,7 @@ func (r *Repository) Preview(ctx context.Context, u reconciler.Undo) (plan.Versi
 	if f == nil {
 		return plan.Version{}, r.absent(ctx, u.Key, x.head)
 	}
-	if err := f.err(u.Key); err != nil {
+	if err := f.err(); err != nil {
 		return plan.Version{}, err
 	}
 	return f.version(revision(x.tip), f.path), nil

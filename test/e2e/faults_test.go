@@ -81,10 +81,10 @@ func steadyAt(stop string) func(reconciler.Status) bool {
 }
 
 // verdicts reports whether all gates have one of these verdicts.
-func verdicts(s reconciler.Status, any ...gates.Verdict) bool {
+func verdicts(s reconciler.Status, want ...gates.Verdict) bool {
 	for _, r := range s.Gates {
 		ok := false
-		for _, v := range any {
+		for _, v := range want {
 			ok = ok || r.Verdict == v
 		}
 		if !ok {

@@ -14,6 +14,7 @@ import (
 // served at 25 % is missing at 50 %, and a rollback to 25 % gives the same
 // callers again.
 func TestNoRequestFailsAndCallersStay(t *testing.T) {
+	t.Parallel()
 	for _, gateway := range []string{"nginx", "bridge"} {
 		t.Run(gateway, func(t *testing.T) {
 			t.Parallel()

@@ -315,7 +315,7 @@ func TestAKilledBridgeStartsAgainFromItsFile(t *testing.T) {
 	p = start(t, "--config", file)
 	// Not one request is answered with 503: the file is read before anything
 	// is listened to.
-	if log := p.log(); strings.Index(log, "config served") < 0 || strings.Index(log, "config served") > strings.Index(log, `"listening"`) {
+	if log := p.log(); !strings.Contains(log, "config served") || strings.Index(log, "config served") > strings.Index(log, `"listening"`) {
 		t.Errorf("the bridge listened before it had read its file:\n%s", log)
 	}
 	for tenant, side := range was {

@@ -35,7 +35,7 @@ func newFixture(t testing.TB, legacy, modern string, o proxy.Options, rules ...b
 	t.Helper()
 	f := &fixture{registry: prometheus.NewRegistry(), t: t}
 	o.Metrics = proxy.NewMetrics(f.registry)
-	o.Log = slog.New(slog.NewJSONHandler(io.Discard, nil))
+	o.Log = slog.New(slog.DiscardHandler)
 	f.Handler = proxy.New(o)
 	f.serve(configOf(t, legacy, modern, rules...))
 	s := httptest.NewUnstartedServer(f)

@@ -191,7 +191,9 @@ func TestABackendMayAnswerWhileTheClientStillSends(t *testing.T) {
 }
 
 func TestAnEarlyRefusalReachesAClientThatStillSends(t *testing.T) {
-	modern := backend(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "too large", 413) })
+	modern := backend(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	})
 	f := newFixture(t, "http://127.0.0.1:1", modern.URL, proxy.Options{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	if err != nil {
