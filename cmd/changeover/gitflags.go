@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,9 @@ func (g *gitFlags) add(cmd *cobra.Command, author string) {
 
 func (g *gitFlags) options() (git.Options, error) {
 	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Auth: g.auth}
+	if err := g.checkSecrets(); err != nil {
+		return o, err
+	}
 	if g.author != "" {
 		author, err := git.ParseAuthor(g.author)
 		if err != nil {
@@ -44,6 +48,22 @@ func (g *gitFlags) options() (git.Options, error) {
 		o.Author = author
 	}
 	return o, nil
+}
+
+// checkSecrets refuses a URL that may hold a token, as forges take one for the
+// user too: the URL stands in logs and errors. It is not repeated here.
+func (g *gitFlags) checkSecrets() error {
+	u, err := url.Parse(g.repo)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return nil
+	}
+	switch {
+	case u.RawQuery != "" || u.Fragment != "":
+		return usageError("the repository's URL has a query or fragment, which Git does not use: leave it out, and give a token by --git-token-file")
+	case u.User != nil && g.auth.TokenFile == "":
+		return usageError("the repository's URL has a user, but there is no --git-token-file: if it is a token, put it into a file and name that")
+	}
+	return nil
 }
 
 // changeFlags are those of the commands that make one commit.
