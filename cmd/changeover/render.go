@@ -75,6 +75,14 @@ func onePlan(more bool) cobra.PositionalArgs {
 	}
 }
 
+// noArguments is what cobra.NoArgs checks, without calling one a command.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // findPlan reads the plan from the files; one with errors is not returned.
 func (a *app) findPlan(ref planRef, paths []string) (*plan.Plan, error) {
 	f := a.readPlans(paths)

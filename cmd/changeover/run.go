@@ -31,8 +31,8 @@ Exit codes: 0 after a signal, 2 wrong flags, 3 could not start (another daemon o
 that cannot be read and of which there is no copy, an address in use).`,
 		Example: `  changeover run --repo https://git.example.com/ops/migrations.git --git-token-file /etc/changeover/token \
     --state-dir /var/lib/changeover --prometheus http://127.0.0.1:9090 \
-    --nginx-dir /etc/nginx/changeover --nginx-conf /etc/nginx/nginx.conf`,
-		Args: cobra.NoArgs,
+    --nginx-dir /etc/nginx/managed --nginx-conf /etc/nginx/nginx.conf`,
+		Args: noArguments,
 	}
 	var f runFlags
 	f.add(cmd, a.getenv("CHANGEOVER_STATE_DIR"))

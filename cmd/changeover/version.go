@@ -43,7 +43,7 @@ func readBuild() buildFacts {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version and how it was built", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "version", Short: "Print the version and how it was built", Args: noArguments}
 	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = a.does(func(_ context.Context, _ []string) error {
 		f := readBuild()
