@@ -24,7 +24,7 @@ func (a *app) describe(s reconciler.Status, wide bool) {
 	if len(s.Holds) > 0 {
 		a.printf("\nHolds:\n")
 		for _, h := range s.Holds {
-			a.printf("  %s rolled back %s%s\n", h.Commit.Short(), d.moment(h.At), evidence(h.Evidence))
+			a.printf("  %s rolled back %s%s\n", h.Commit.Short(), d.moment(h.At), printable(evidence(h.Evidence)))
 		}
 	}
 	a.printf("\nWhat to do:\n")

@@ -98,7 +98,7 @@ func (a *app) finish(cmd *cobra.Command, err error) int {
 		code = exitUsage
 	}
 	if e == nil || e.err != nil {
-		_, _ = fmt.Fprintf(a.stderr, "changeover: %s\n", strings.TrimSpace(err.Error()))
+		_, _ = fmt.Fprintf(a.stderr, "changeover: %s\n", printableLines(strings.TrimSpace(err.Error())))
 	}
 	if code == exitUsage {
 		_, _ = fmt.Fprintf(a.stderr, "See `%s --help`.\n", cmd.CommandPath())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -139,14 +140,26 @@ func (a *app) table(w io.Writer, indent string, rows [][]cell, least ...int) (wi
 	return widths
 }
 
+// printable makes one line of text that a terminal shows as it stands: no
+// control character, nor one that reorders or hides what is beside it.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\t' {
+		switch {
+		case r == '\t':
 			return ' '
-		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		case !unicode.IsGraphic(r):
 			return '?'
 		}
 		return r
+	}, s)
+}
+
+// printableLines is printable for text of several lines, which may have tabs.
+func printableLines(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsGraphic(r) {
+			return r
+		}
+		return '?'
 	}, s)
 }

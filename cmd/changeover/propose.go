@@ -67,7 +67,7 @@ func (a *app) propose(ctx context.Context, h *atHead, c *changeFlags, p proposal
 	if p.branch != "" {
 		a.printf("Open a pull request from %s to %s and merge it.\n", branch, c.branch)
 	}
-	a.printf("%s\n", p.after)
+	a.printf("%s\n", printable(p.after))
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (a *app) proposeAside(ctx context.Context, h *atHead, p proposal, cause err
 	if err != nil {
 		return fmt.Errorf("push to the watched branch: %w; push to branch %s: %w", cause, p.aside, err)
 	}
-	a.printf("\nThe watched branch refused the commit (%v).\n", cause)
+	a.printf("\nThe watched branch refused the commit (%s).\n", printable(cause.Error()))
 	a.printf("Pushed %s to branch %s. This folder's files and branches were not touched.\n", commitList(done.Commits), done.Branch)
 	return finding("nothing moves before that is merged: open a pull request from %s", done.Branch)
 }
@@ -120,6 +120,7 @@ func (a *app) showDiff(path, old, new string) {
 	}
 	const context = 3
 	from, tail := max(0, start-context), max(0, end-context)
+	path = printable(path)
 	a.printf("--- a/%s\n+++ b/%s\n@@ -%d,%d +%d,%d @@\n", path, path, from+1, len(x)-tail-from, from+1, len(y)-tail-from)
 	show := func(sign, colour string, lines []string) {
 		for _, l := range lines {

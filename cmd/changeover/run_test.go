@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/record"
 	"github.com/changeover-dev/changeover/reconciler/web"
 )
@@ -151,6 +154,20 @@ func TestTextOfAPlanCannotMoveTheCursor(t *testing.T) {
 	a := &app{stdout: &bytes.Buffer{}}
 	a.table(a.stdout, "", [][]cell{cells("a\x1b[2Jb\nc\u009bd\te")})
 	if got := a.stdout.(*bytes.Buffer).String(); got != "a?[2Jb?c?d e\n" {
+		t.Errorf("got %q", got)
+	}
+	a.stdout.(*bytes.Buffer).Reset()
+	a.table(a.stdout, "", [][]cell{cells("a\u202eb\u2066c\u200bd\u2028e")})
+	if got := a.stdout.(*bytes.Buffer).String(); got != "a?b?c?d?e\n" {
+		t.Errorf("reordered or hidden text: %q", got)
+	}
+	problem := plan.Problem{File: "a\x1b[2J.yaml", Line: 1, Column: 2, Code: "x", Message: "y", Source: "k:\tv\u202e"}
+	if got := a.renderProblem(problem); strings.ContainsAny(got, "\x1b\u202e") || !strings.Contains(got, "a?[2J.yaml:1:2") {
+		t.Errorf("got %q", got)
+	}
+	a.stderr = &bytes.Buffer{}
+	a.finish(&cobra.Command{}, &exitError{exitFailed, errors.New("the remote said \x1b]0;x\a")})
+	if got := a.stderr.(*bytes.Buffer).String(); got != "changeover: the remote said ?]0;x?\n" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -34,11 +34,14 @@ name begins with a dot are left out. "-" is standard input. All problems are rep
 			args = []string{"."}
 		}
 		f := a.readPlans(args)
-		if err := a.reportValidation(f, out); err != nil {
-			return err
+		// Where nothing could be read there is nothing to sum up.
+		if len(f.docs) > 0 || len(f.problems) > 0 || out.structured() {
+			if err := a.reportValidation(f, out); err != nil {
+				return err
+			}
 		}
 		for _, err := range f.failed {
-			a.note("changeover: %v", err)
+			a.note("changeover: %s", printableLines(err.Error()))
 		}
 		switch {
 		case len(f.failed) > 0:
@@ -88,7 +91,7 @@ func (a *app) reportValidation(f planFiles, out *outputFlag) error {
 // renderProblem is the problem with its source line and caret; the first line
 // is bold where colour is wanted.
 func (a *app) renderProblem(p plan.Problem) string {
-	head, rest, _ := strings.Cut(p.Render(), "\n")
+	head, rest, _ := strings.Cut(printableLines(p.Render()), "\n")
 	return a.paint(bold, head) + "\n" + rest
 }
 
