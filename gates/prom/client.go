@@ -129,6 +129,10 @@ func (c *Client) post(ctx context.Context, a ask) (status int, body []byte, err 
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+	// A query changes nothing: it may be sent again when a kept connection
+	// turns out to be closed, as after a restart of Prometheus. The key is for
+	// the transport alone; without a value it is not sent.
+	req.Header["Idempotency-Key"] = nil
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, nil, err

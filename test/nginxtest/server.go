@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/changeover-dev/changeover/test/child"
 )
 
 // Bin is the nginx that tests run.
@@ -39,7 +40,7 @@ type Server struct {
 	prefix string
 	addr   string
 	cmd    *exec.Cmd
-	done   chan struct{}
+	done   <-chan struct{}
 }
 
 // Config changes what New writes. The zero value is what Start uses.
@@ -63,7 +64,7 @@ func New(t testing.TB, c Config) *Server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &Server{
-		t: t, prefix: dir, addr: freeAddr(t), Workers: c.Workers,
+		t: t, prefix: dir, addr: child.FreeAddr(t), Workers: c.Workers,
 		Dir: filepath.Join(dir, "include"), Conf: filepath.Join(dir, "nginx.conf"),
 		PIDFile: filepath.Join(dir, "nginx.pid"), ErrorLog: filepath.Join(dir, "error.log"),
 	}
@@ -114,17 +115,6 @@ http {
 		filepath.Join(s.prefix, "uwsgi"), filepath.Join(s.prefix, "scgi"), c.HTTP, in, s.addr, c.Server)
 }
 
-// freeAddr is a loopback address with a port that nothing listens on.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // Run starts nginx and returns when it answers. It fails the test where nginx
 // is missing or refuses its config.
 func (s *Server) Run() {
@@ -135,25 +125,12 @@ func (s *Server) Run() {
 	s.cmd = exec.CommandContext(context.WithoutCancel(s.t.Context()), Bin, "-p", s.prefix, "-c", s.Conf, "-g", "daemon off;")
 	var out strings.Builder
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
-	// nginx must not outlive a test binary that is killed.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	started := make(chan error)
-	done := make(chan struct{})
-	s.done = done
-	go func() {
-		// The signal is sent when the thread ends that started the process.
-		runtime.LockOSThread()
-		err := s.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = s.cmd.Wait()
-		}
-		close(done)
-	}()
-	if err := <-started; err != nil {
+	done, err := child.Start(s.cmd, syscall.SIGTERM)
+	if err != nil {
 		s.cmd = nil
 		s.t.Fatalf("start nginx: %v: these tests need nginx 1.22 or newer in the PATH", err)
 	}
+	s.done = done
 	dialer := net.Dialer{Timeout: time.Second}
 	deadline := time.Now().Add(10 * time.Second)
 	for {

@@ -3,17 +3,17 @@ package promtest
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/changeover-dev/changeover/test/child"
 )
 
 // startTimeout is generous: two cores may run many tests at once.
@@ -31,7 +31,7 @@ type Server struct {
 	dir  string
 	log  logBuffer
 	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	done <-chan struct{} // closed when the process has ended
 }
 
 // Start runs a Prometheus with this configuration and returns when it answers
@@ -39,7 +39,7 @@ type Server struct {
 // has from the start. A Prometheus that is not installed fails the test.
 func Start(t testing.TB, config string, history ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), addr: freeAddress(t)}
+	s := &Server{t: t, dir: t.TempDir(), addr: child.FreeAddr(t)}
 	s.URL = "http://" + s.addr
 	s.write("prometheus.yml", config)
 	for i, text := range history {
@@ -101,23 +101,11 @@ func (s *Server) run() {
 		"--web.listen-address="+s.addr,
 		"--log.level=warn")
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
-	// It must not outlive a test binary that is killed.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, done := make(chan error), make(chan struct{})
-	s.done = done
-	go func(cmd *exec.Cmd) {
-		defer close(done)
-		// The signal is sent when the thread ends that started the process.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended does not matter
-		}
-	}(s.cmd)
-	if err := <-started; err != nil {
+	done, err := child.Start(s.cmd, syscall.SIGKILL)
+	if err != nil {
 		s.t.Fatalf("start prometheus: %v", err)
 	}
+	s.done = done
 	s.waitReady()
 }
 
@@ -163,17 +151,6 @@ func tool(t testing.TB, name string) string {
 		t.Fatalf("find %s: %v; install the package prometheus", name, err)
 	}
 	return path
-}
-
-// freeAddress picks a free port of the loopback interface.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // logBuffer takes the output of a process while it is read.

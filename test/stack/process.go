@@ -3,12 +3,13 @@ package stack
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/changeover-dev/changeover/test/child"
 )
 
 // process is a binary of ours that runs beside the test and does not outlive
@@ -19,7 +20,7 @@ type process struct {
 	args []string
 	log  *buffer
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 }
 
 type buffer struct {
@@ -44,19 +45,8 @@ func (p *process) start() {
 	cmd := exec.Command(p.name, p.args...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, done := make(chan error), make(chan struct{})
-	go func() {
-		defer close(done)
-		// The signal is sent when the thread ends that started the process.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	done, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
 	}
 	p.cmd, p.done = cmd, done

@@ -3,7 +3,6 @@ package stack
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/test/child"
 	"github.com/changeover-dev/changeover/test/nginxtest"
 	"github.com/changeover-dev/changeover/test/promtest"
 )
@@ -96,7 +96,7 @@ func (s *Stack) startBridge(config string) (daemonArgs []string) {
 	if err := os.MkdirAll(filepath.Dir(config), 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	addr, admin := freeAddr(s.t), freeAddr(s.t)
+	addr, admin := child.FreeAddr(s.t), child.FreeAddr(s.t)
 	s.URL = "http://" + addr
 	s.bridge = &process{
 		t: s.t, name: filepath.Join(s.o.Bin, "changeover-bridge"), log: &buffer{},
@@ -115,16 +115,6 @@ func (s *Stack) startBridge(config string) (daemonArgs []string) {
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 
 func host(url string) string { return strings.TrimPrefix(url, "http://") }
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // seed makes the repository with the plan in it.
 func (s *Stack) seed() {
