@@ -76,7 +76,7 @@ func haltAdvice(s reconciler.Status, why decide.Reason) []string {
 	back := fmt.Sprintf("To go back: `changeover rollback %s --reason TEXT`.", s.Key)
 	switch why {
 	case decide.HistoryRewritten:
-		return []string{"The watched branch was rewritten and lost commits that the daemon had seen. See that the branch declares what you want; the data plane stays as it is.", resume}
+		return []string{"The watched branch was rewritten and lost commits that the daemon had seen. See that the branch declares what you want; nothing moves forward meanwhile.", resume}
 	case decide.StateMismatch:
 		return []string{"What the data plane serves is not what the record says, and no move explains it. Find out who changed it.", resume}
 	case decide.RevertMismatch, decide.NothingToUndo:

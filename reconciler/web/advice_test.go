@@ -39,7 +39,7 @@ func TestAdviceOnAHoldARefusedPushAndAHalt(t *testing.T) {
 	s.Pending = &decide.Pending{Error: "no route to host"}
 	wantAll(t, web.Advice(s)[0], "no route to host", "keeps trying")
 	s.Halt = &decide.HaltOf{Reason: decide.HistoryRewritten}
-	wantAll(t, strings.Join(web.Advice(s), "\n"), "rewritten", "changeover resume default/shop")
+	wantAll(t, strings.Join(web.Advice(s), "\n"), "rewritten", "nothing moves forward", "changeover resume default/shop")
 }
 
 func TestVerdictsOfAlarmsAreNotCalledPass(t *testing.T) {
