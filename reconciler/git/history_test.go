@@ -198,6 +198,14 @@ func TestChangesRefuseUnknownRevisions(t *testing.T) {
 	}
 }
 
+// first is the first value of a trailer.
+func (m message) first(name string) string {
+	if v := m.all(name); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 func TestParseMessage(t *testing.T) {
 	sha := strings.Repeat("ab", 20)
 	for i, c := range []struct{ text, trailer, value, reverts string }{

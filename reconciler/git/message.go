@@ -76,13 +76,6 @@ func lastParagraph(text string) int {
 
 func (m message) all(name string) []string { return m.trailers[strings.ToLower(name)] }
 
-func (m message) first(name string) string {
-	if v := m.all(name); len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
 // object is the first value of a trailer that is an object's name, maybe
 // abbreviated.
 func (m message) object(name string) string {

@@ -76,9 +76,6 @@ func Compile(c bridge.Config) (*Table, error) {
 	return t, nil
 }
 
-// Len is the number of rules.
-func (t *Table) Len() int { return len(t.rules) }
-
 // Choose returns the first rule that matches, and the side. client is the
 // caller's address, for plans that identify callers by it.
 func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
