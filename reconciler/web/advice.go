@@ -106,6 +106,8 @@ func reasonAdvice(s reconciler.Status) []string {
 		return []string{fmt.Sprintf("The stop in effect, %s, is not on the declared itinerary. Put it back into the plan, or lower the position to a stop that it has.", s.Effective)}
 	case decide.BreachFrozen, decide.Halted, decide.TooManyRollbacks, decide.HistoryRewritten, decide.StateMismatch, decide.RevertMismatch, decide.NothingToUndo:
 		return haltAdvice(s, s.Decision.Reason)
+	case decide.GatewayChanged:
+		return []string{"The plan names another gateway. Lower the position to the first stop, where no traffic is on modern, and it is taken up there; or name the old one again."}
 	case decide.GitStale:
 		return []string{"The daemon cannot read the Git remote. See that the host is up and the credentials are good; going back works meanwhile."}
 	case decide.Manual:
