@@ -188,7 +188,7 @@ func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Iti
 			if err != nil {
 				return fmt.Errorf("read the plan's history: %w", err)
 			}
-			next := w.rec.Rewritten(head, all, now)
+			next := w.rec.Rewritten(it, head, all, now)
 			w.save(ctx, next)
 			e := Entry{At: now, Verb: decide.Halt, Reason: next.Halt.Reason, Message: next.Halt.Message}
 			if a := next.Applied; a != nil {

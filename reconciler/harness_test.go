@@ -43,6 +43,7 @@ spec:
   identity: {header: X-User}
   signals:
     errors: {query: errors}
+    late: {query: late, maxAge: 10ms} # fresh evidence comes at once
   phases:
     - name: setup
       routes: [{to: legacy}]
@@ -51,7 +52,9 @@ spec:
       routes: [{to: split}]
       gates:
         advance: [{name: low, expr: "signal.errors < 0.01"}]
-        rollback: [{name: high, expr: "signal.errors > 0.03"}]
+        rollback:
+          - {name: high, expr: "signal.errors > 0.03"}
+          - {name: late, expr: "signal.late > 0.5"}
 `
 
 // rig is a daemon's loop over a real repository and a real record, with a
@@ -97,6 +100,7 @@ func newRig(t testing.TB) *rig {
 	g.run(dir, "git", "init", "-q", "--bare", "-b", "main", g.remote)
 	g.run(dir, "git", "clone", "-q", g.remote, g.clone)
 	g.sampler.Set("errors", 0)
+	g.sampler.Set("late", 0)
 	g.write("README.md", "the shop\n")
 	g.commit("start")
 	g.write("shop.yaml", shopPlan)

@@ -167,6 +167,25 @@ func TestAFailedApplyIsRetriedAndAPersonsLowerWins(t *testing.T) {
 	g.awaitSteady("setup")
 }
 
+func TestARaiseThatWasLoweredPartlyIsUndoneWhole(t *testing.T) {
+	g := newRig(t)
+	g.start()
+	g.awaitSteady("setup")
+	bad := g.raise("gradual@25")
+	g.awaitSteady("gradual@25")
+	g.sampler.Set("errors", 0)
+	g.raise("gradual@10")
+	g.awaitSteady("gradual@10")
+	g.sampler.Set("late", 1)
+	st := g.awaitSteady("setup")
+	if len(st.Holds) != 1 || st.Holds[0].Commit != bad || st.Halt != nil {
+		t.Errorf("holds are %+v, want one on %s; halt %+v", st.Holds, bad, st.Halt)
+	}
+	if s := g.subjects()[0]; s != `Revert "shop: gradual@25"` {
+		t.Errorf("the newest commit is %q", s)
+	}
+}
+
 func TestDriftIsCorrected(t *testing.T) {
 	g := newRig(t)
 	g.start()

@@ -16,7 +16,7 @@ import (
 // go test ./reconciler/decide -run Dialogues -args -rewrite, and read the diff.
 //
 //	plan                                      a plan file; starts a new world at r1
-//	commit REV position=STOP quiet live suspend resume gate=NAME reverts=REV unhold=REV
+//	commit REV position=STOP quiet live suspend resume drop=STOP onBreach=X reverts=REV unhold=REV gone back
 //	at +DURATION                              lets time pass and reads Git again
 //	git stale|read|gone|invalid               the state of the branch
 //	signal GATE=VERDICT [now=VERDICT]         a gate's verdict from here on
@@ -116,7 +116,7 @@ func act(t *testing.T, w *world, d *datadriven.TestData) string {
 	case "rewritten":
 		rev := plan.Revision(d.CmdArgs[0].Key)
 		w.head, w.valid = w.versions[rev], w.versions[rev]
-		w.rec = w.rec.Rewritten(rev, w.rec.Changes[:w.rec.change(rev)+1], w.now)
+		w.rec = w.rec.Rewritten(w.head.Plan.Itinerary(), rev, w.rec.Changes[:w.rec.change(rev)+1], w.now)
 		return w.String() + "\n"
 	case "state":
 		return w.String() + "\n"
@@ -164,7 +164,14 @@ func commitCmd(t *testing.T, w *world, d *datadriven.TestData) string {
 			c.Unhold = plan.Revision(rev)
 		}
 		c.Resume = d.HasArg("resume")
+		switch {
+		case d.HasArg("gone"):
+			c.To, c.Lower = plan.Position{}, true
+		case d.HasArg("back"):
+			c.From, c.Raise, c.Content, c.Live = plan.Position{}, true, true, true
+		}
 	})
+	w.git.Gone = d.HasArg("gone")
 	return w.String() + "\n"
 }
 

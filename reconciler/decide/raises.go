@@ -25,7 +25,9 @@ func place(it plan.Itinerary, p plan.Position) int {
 }
 
 // standing lists the raises that were not lowered since, oldest first. Its
-// last is the raise by which the head's position is declared.
+// last is the raise by which the head's position is declared. Of a raise over
+// several stops that was lowered by some of them the rest stands: To is then
+// where it was lowered to.
 func standing(changes []Change, it plan.Itinerary) []Change {
 	var up []Change
 	for _, c := range changes {
@@ -33,12 +35,40 @@ func standing(changes []Change, it plan.Itinerary) []Change {
 		case c.Raise:
 			up = append(up, c)
 		case c.Lower:
-			for len(up) > 0 && after(it, up[len(up)-1].To, c.To) {
+			for len(up) > 0 && !after(it, c.To, up[len(up)-1].From) {
 				up = up[:len(up)-1]
+			}
+			if n := len(up); n > 0 && after(it, up[n-1].To, c.To) {
+				up[n-1].To = c.To
 			}
 		}
 	}
 	return up
+}
+
+// returned puts a commit that removes the plan, or puts it back, in terms of
+// the position that was declared before. Neither moves it: what the plan
+// declared counts on while it is gone. A plan that is put back further on than
+// it was is raised by a commit that cannot be reverted.
+func returned(it plan.Itinerary, before []Change, c Change) Change {
+	if c.To.IsZero() {
+		c.Raise, c.Lower, c.Content, c.Live = false, false, false, false
+		return c
+	}
+	if !c.From.IsZero() {
+		return c
+	}
+	for _, b := range slices.Backward(before) {
+		if b.To.IsZero() {
+			continue
+		}
+		if !after(it, c.To, b.To) {
+			c.From, c.Raise, c.Content, c.Live = b.To, false, false, false
+			c.Lower = after(it, b.To, c.To)
+		}
+		break
+	}
+	return c
 }
 
 // reverted reports whether a later change undid the commit.
@@ -107,17 +137,15 @@ func (r *Record) undoSet(it plan.Itinerary, depth plan.Depth) undo {
 	lost := r.Good != nil && good < 0
 	applied := r.change(r.Applied.Revision)
 	up := standing(r.Changes, it)
-	isUp := func(c Change) bool {
-		return slices.ContainsFunc(up, func(u Change) bool { return u.Commit == c.Commit })
-	}
 	take := map[plan.Revision]bool{}
 	suspect := false
 	for i, c := range r.Changes {
 		if !revertible(c) || reverted(r.Changes, c.Commit) {
 			continue
 		}
-		unreached := c.Raise && isUp(c) && after(it, c.To, eff)
-		fresh := !lost && i > good && (c.Content || c.Raise && isUp(c))
+		at := slices.IndexFunc(up, func(u Change) bool { return u.Commit == c.Commit })
+		unreached := at >= 0 && after(it, up[at].To, eff)
+		fresh := !lost && i > good && (c.Content || at >= 0)
 		if !unreached && !fresh {
 			continue
 		}

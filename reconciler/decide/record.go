@@ -37,6 +37,7 @@ func (r Record) See(it plan.Itinerary, head plan.Revision, found []Change, now t
 	r = r.Clone()
 	r.Seen = head
 	for _, c := range found {
+		c = returned(it, r.Changes, c)
 		r.Changes = append(r.Changes, c)
 		if c.RollbackOf == "" {
 			r.seePerson(it, c, now)
@@ -79,7 +80,7 @@ func (r *Record) seePerson(it plan.Itinerary, c Change, now time.Time) {
 		// Who lowers to a position after a rollback declares that position.
 		r.lift(now, func(h HoldOf) bool {
 			i := r.change(h.Commit)
-			return i >= 0 && r.Changes[i].Raise && !r.Changes[i].Content && !after(it, r.Changes[i].To, c.To)
+			return i >= 0 && r.Changes[i].Raise && !r.Changes[i].Content && after(it, c.To, r.Changes[i].From)
 		})
 		if r.Pending != nil && !after(it, c.To, r.Pending.From) && c.To != r.Pending.Target {
 			r.Pending = nil
@@ -125,10 +126,13 @@ func (r *Record) trim() {
 // Rewritten takes in that the branch no longer contains what was seen of it:
 // the history is read anew, holds and what was applied stay, and the plan halts
 // until a person acts.
-func (r Record) Rewritten(head plan.Revision, all []Change, now time.Time) Record {
+func (r Record) Rewritten(it plan.Itinerary, head plan.Revision, all []Change, now time.Time) Record {
 	r = r.Clone()
 	old := r.Seen
-	r.Seen, r.Changes = head, slices.Clone(all)
+	r.Seen, r.Changes = head, nil
+	for _, c := range all {
+		r.Changes = append(r.Changes, returned(it, r.Changes, c))
+	}
 	r.trim()
 	r.Halt = &HaltOf{
 		Reason: HistoryRewritten, At: now, Head: head,
