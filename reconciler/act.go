@@ -37,10 +37,26 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 				return err
 			}
 			w.save(ctx, w.rec.Failed(err.Error()))
+			w.stuck(ctx)
 			return err
 		}
 	}
 	return nil
+}
+
+// stuckAfter is the failed attempts after which a person is told.
+const stuckAfter = 3
+
+// stuck pages, once, when a move fails again and again.
+func (w *worker) stuck(ctx context.Context) {
+	m := w.rec.Move
+	if m.Attempts != stuckAfter {
+		return
+	}
+	w.append(ctx, Entry{
+		At: w.r.o.Now(), Verb: m.Verb, Reason: decide.Resuming, From: m.From, To: m.To,
+		Message: fmt.Sprintf("the move fails again and again, and is tried on: %s", m.Error),
+	}, true)
 }
 
 // step does the move's step and writes down that it is done. Every step may be
@@ -123,6 +139,10 @@ func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position
 
 // moveTraffic brings the gateway to a stop and returns when it was observed.
 func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Position, since time.Time) error {
+	return w.moveTrafficWithin(ctx, trafficDeadline, v, stop, since)
+}
+
+func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.Version, stop plan.Position, since time.Time) error {
 	if v.Plan.Spec.Gateway == nil {
 		return nil
 	}
@@ -130,7 +150,7 @@ func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Posi
 	if t == nil {
 		return errors.New("the daemon was started without the gateway that the plan names: see `changeover run --help`")
 	}
-	ctx, cancel := effect(ctx, trafficDeadline)
+	ctx, cancel := effect(ctx, d)
 	defer cancel()
 	begun := w.r.o.Now()
 	err := t.Apply(ctx, v.Plan, Mark{Key: w.key, Stop: stop, Since: since, Revision: v.Revision, Holds: w.rec.Held()})
@@ -188,10 +208,12 @@ func (w *worker) keep(ctx context.Context, in *decide.Input) error {
 		return err
 	}
 	if !g.Healthy {
-		w.log.Warn("the data plane does not serve what was applied: it is applied again", "stop", a.Stop.String(), "why", g.Message)
+		if w.failures == 0 {
+			w.log.Warn("the data plane does not serve what was applied: it is applied again", "stop", a.Stop.String(), "why", g.Message)
+		}
 		w.r.metrics.drift(w.key)
 	}
-	if err := w.moveTraffic(ctx, v, a.Stop, a.Since); err != nil {
+	if err := w.moveTrafficWithin(ctx, driftDeadline, v, a.Stop, a.Since); err != nil {
 		return fmt.Errorf("apply %s again: %w", a.Stop, err)
 	}
 	w.observedAt = time.Time{}

@@ -82,13 +82,17 @@ func (r *Reconciler) poll(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	switch {
-	case err != nil && old.err != err.Error():
+	case err != nil && (old.err == "" || begun.Sub(r.warnedAt) >= 10*time.Minute):
+		r.warnedAt = begun
 		r.o.Log.Warn("git could not be read: what was last read stays in force", "err", err.Error())
 	case err == nil && old.err != "":
 		r.o.Log.Info("git can be read again", "head", string(b.head))
 	}
 	if err != nil {
 		return
+	}
+	if old.head != b.head && len(b.plans)+len(b.unnamed) == 0 {
+		r.o.Log.Warn("the branch holds no MigrationPlan below the watched folder: see --path", "head", string(b.head))
 	}
 	for key := range b.plans {
 		r.worker(key)

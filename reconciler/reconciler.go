@@ -48,6 +48,7 @@ const (
 	gitDeadline     = 60 * time.Second
 	sampleDeadline  = 20 * time.Second
 	trafficDeadline = 45 * time.Second
+	driftDeadline   = 3 * time.Second // nobody waits for it, but a commit may come
 	observeDeadline = 10 * time.Second
 	clusterDeadline = 2 * time.Minute
 	storeDeadline   = 10 * time.Second
@@ -61,6 +62,8 @@ type Reconciler struct {
 	metrics *metrics
 	pushes  sync.WaitGroup
 	polling chan struct{} // holds one: the reading of the branch that is under way
+	// warnedAt is when a failed reading was last logged; the reading's own.
+	warnedAt time.Time
 
 	mu     sync.Mutex
 	branch branch

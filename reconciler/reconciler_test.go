@@ -155,7 +155,7 @@ func TestAFailedApplyIsRetriedAndAPersonsLowerWins(t *testing.T) {
 	})
 	g.raise("gradual@25")
 	st := g.await("the failed move", func(s reconciler.Status) bool { return s.Move != nil && s.Move.Attempts > 0 })
-	if !strings.Contains(st.Error, "no answer") || st.State != reconciler.StateProgressing || st.Effective.String() != "gradual@10" {
+	if !strings.Contains(st.Error, "no answer") || st.State != reconciler.StateDegraded || st.Effective.String() != "gradual@10" {
 		t.Errorf("status is %s at %s: %q", st.State, st.Effective, st.Error)
 	}
 	g.traffic.FailWith(nil)

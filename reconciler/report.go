@@ -78,7 +78,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 	s := Status{
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt,
-		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt,
+		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err,
 	}
 	if failed != nil {
 		s.Error = failed.Error()
@@ -112,6 +112,9 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 // unchanged plan writes no file.
 func gistOf(s Status) Status {
 	s.CheckedAt, s.GitReadAt, s.Gates = time.Time{}, time.Time{}, nil
+	if s.GitError != "" {
+		s.GitError = "unreadable"
+	}
 	s.Decision.Message, s.Decision.Evidence, s.Decision.RecheckAt = "", nil, time.Time{}
 	return s
 }
@@ -131,6 +134,8 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 		return StateOrphaned
 	case in.Git.Invalid != "":
 		return StateInvalid
+	case rec.Move != nil && rec.Move.Attempts > 0:
+		return StateDegraded
 	case rec.Move != nil:
 		return StateProgressing
 	case d.Reason == decide.Quarantined:

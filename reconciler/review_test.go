@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -341,4 +342,55 @@ func TestAPanicInAPushIsThePlansError(t *testing.T) {
 	})
 	src.set(nil, nil)
 	g.awaitSteady("setup")
+}
+
+func TestADamagedRecordIsNoPlanThatWaits(t *testing.T) {
+	g := newRig(t)
+	g.start()
+	g.awaitSteady("setup")
+	g.stop()
+	file := filepath.Join(g.state, "plans", "default", "shop", "record.json")
+	if err := os.WriteFile(file, []byte("{torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pages := make(chan string, 10)
+	g.wrap = func(o *reconciler.Options) { o.Notifier = pager(pages) }
+	g.start()
+	st := g.await("degraded", func(s reconciler.Status) bool { return s.State == reconciler.StateDegraded })
+	if !strings.Contains(st.Error, "record.json") || st.Decision.Message != st.Error {
+		t.Errorf("the status says %q and %q", st.Error, st.Decision.Message)
+	}
+	if page := <-pages; !strings.Contains(page, "not watched") {
+		t.Errorf("the page says %q", page)
+	}
+}
+
+// pager takes what is paged.
+type pager chan string
+
+func (p pager) Notify(_ context.Context, _ plan.Key, e reconciler.Entry, page bool) {
+	if page {
+		p <- e.Message
+	}
+}
+
+func TestAMoveThatFailsAgainAndAgainPagesOnce(t *testing.T) {
+	g := newRig(t)
+	pages := make(chan string, 10)
+	g.wrap = func(o *reconciler.Options) { o.Notifier = pager(pages) }
+	g.start()
+	g.awaitSteady("setup")
+	g.traffic.FailWith(func(m string) error {
+		if m == "Apply" {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+	g.raise("gradual@10")
+	g.await("the fourth attempt", func(s reconciler.Status) bool {
+		return s.Move != nil && s.Move.Attempts >= 4 && s.State == reconciler.StateDegraded
+	})
+	if page := <-pages; !strings.Contains(page, "no answer") || len(pages) > 0 {
+		t.Errorf("paged %q, and %d times more", page, len(pages))
+	}
 }

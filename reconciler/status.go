@@ -32,6 +32,7 @@ type Status struct {
 	Error     string          `json:"error,omitempty"`    // the last failed effect, while it lasts
 	CheckedAt time.Time       `json:"checkedAt"`
 	GitReadAt time.Time       `json:"gitReadAt,omitzero"`
+	GitError  string          `json:"gitError,omitempty"` // why the last reading of Git failed
 }
 
 // State is one word for the table of `changeover status`.

@@ -68,10 +68,17 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 	if err != nil {
 		w.status.Error = err.Error()
 	}
+	if !w.loaded {
+		// Nothing is known of the plan, and so nothing watches over it.
+		w.status.State, w.status.Decision.Message = StateDegraded, w.status.Error
+	}
 	recheck := w.status.Decision.RecheckAt
 	w.mu.Unlock()
 	if err != nil {
 		w.failures++
+		if w.failures == 1 && !w.loaded {
+			r.o.Notifier.Notify(ctx, key, Entry{At: begun, Verb: decide.Halt, Message: "the plan is not watched: " + err.Error()}, true)
+		}
 		if w.failures == 1 || w.failures%10 == 0 {
 			w.log.Error("the plan could not be worked; it is tried again", "err", err.Error(), "attempts", w.failures)
 		}

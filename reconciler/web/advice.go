@@ -41,6 +41,9 @@ func Advice(s reconciler.Status) []string {
 	if s.Error != "" || s.Move != nil && s.Move.Error != "" {
 		out = append(out, "The last attempt failed, and the error says why. It is tried again by itself; mend the cause.")
 	}
+	if s.GitError != "" && s.Decision.Reason != decide.GitStale {
+		out = append(out, fmt.Sprintf("Git could not be read at the last try (%s). What was last read stays in force, and going back works; see that the host is up and the credentials are good.", s.GitError))
+	}
 	if s.Pending != nil {
 		out = append(out, pendingAdvice(s))
 	}
