@@ -97,7 +97,6 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 			rec := w.rec.Clone()
 			rec.Valid = in.Head.Revision
 			w.save(ctx, rec)
-			return nil
 		}
 		return nil
 	case listed:
