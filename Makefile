@@ -35,8 +35,12 @@ build: ## Build the binaries into bin/.
 deps: ## Install the components that the tests need and that are missing (Debian).
 	@test/setup/components.sh
 
+.PHONY: components
+components: ## Build the Kubernetes control plane for tests into the cache, once (10 minutes on two cores).
+	@go run ./test/cluster/cmd/cluster build
+
 .PHONY: test
-test: deps build ## Run all tests on real components, race detector on; a skipped test fails.
+test: deps components build ## Run all tests on real components, race detector on; a skipped test fails.
 	go vet ./...
 	test/setup/gotest.sh $(TESTFLAGS) ./...
 
@@ -74,11 +78,12 @@ demo: build ## Play the story on this machine: ARGS=--stay keeps it up.
 	bin/changeover-demo $(ARGS)
 
 .PHONY: cluster
-cluster: ## Start a Kubernetes control plane for tests (not there yet).
-	@echo "cluster: there is no Kubernetes support in this version, so there is no control plane to start" >&2; exit 3
+cluster: components ## Run a Kubernetes control plane until Ctrl-C: ARGS=none|standard|experimental (Gateway API).
+	@mkdir -p bin && go build -o bin/test-cluster ./test/cluster/cmd/cluster
+	@exec bin/test-cluster run $(ARGS)
 
 .PHONY: accept
-accept: deps build ## Run everything at full counts (hours) and write accept.log.
+accept: deps components build ## Run everything at full counts (hours) and write accept.log.
 	@{ \
 	  set -x; \
 	  CHANGEOVER_ACCEPT=1 test/setup/gotest.sh -race -count=1 -p=1 -timeout=5h ./... && \

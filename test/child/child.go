@@ -13,7 +13,10 @@ import (
 // Start starts the command and returns a channel that is closed when its
 // process has ended. The process gets the signal when the test binary dies.
 func Start(cmd *exec.Cmd, onDeath syscall.Signal) (ended <-chan struct{}, err error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: onDeath}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = onDeath
 	started, done := make(chan error), make(chan struct{})
 	go func() {
 		defer close(done)

@@ -168,7 +168,7 @@ func TestTheMakeTargetsInDocumentsExist(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range strings.Fields("help build test race lint fuzz golden generate verify demo cluster accept deps clean") {
+	for _, want := range strings.Fields("help build test race lint fuzz golden generate verify demo cluster components accept deps clean") {
 		if !slices.Contains(targets, want) {
 			t.Errorf("the Makefile has no target %s", want)
 		}
