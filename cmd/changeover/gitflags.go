@@ -53,11 +53,14 @@ func (g *gitFlags) options() (git.Options, error) {
 // checkSecrets refuses a URL that may hold a token, as forges take one for the
 // user too: the URL stands in logs and errors. It is not repeated here.
 func (g *gitFlags) checkSecrets() error {
-	u, err := url.Parse(g.repo)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+	lower := strings.ToLower(g.repo)
+	if !strings.HasPrefix(lower, "http://") && !strings.HasPrefix(lower, "https://") {
 		return nil
 	}
+	u, err := url.Parse(g.repo)
 	switch {
+	case err != nil:
+		return usageError("the repository's URL cannot be read: want https://HOST/PATH")
 	case u.RawQuery != "" || u.Fragment != "":
 		return usageError("the repository's URL has a query or fragment, which Git does not use: leave it out, and give a token by --git-token-file")
 	case u.User != nil && g.auth.TokenFile == "":
