@@ -18,7 +18,7 @@ import (
 // traffic is the handler of the traffic listener: the proxy, and in front of
 // it what the bridge keeps to itself.
 func (b *Bridge) traffic(w http.ResponseWriter, r *http.Request) {
-	if !strings.HasPrefix(route.Path(r.URL), bridge.ReservedPrefix) {
+	if path, _ := route.Path(r.URL); !strings.HasPrefix(path, bridge.ReservedPrefix) {
 		b.proxy.ServeHTTP(w, r)
 		return
 	}

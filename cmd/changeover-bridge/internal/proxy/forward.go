@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -35,6 +36,7 @@ func (bySide) RoundTrip(r *http.Request) (*http.Response, error) {
 // client wrote them, behind the path of the backend's URL.
 func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	e := exchangeOf(pr.In.Context())
+	pr.Out.URL.RawPath = asWritten(pr.In.URL.RawPath)
 	pr.SetURL(e.side.url)
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
@@ -50,6 +52,23 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		e.body = &clientBody{ReadCloser: pr.Out.Body}
 		pr.Out.Body = e.body
 	}
+}
+
+// asWritten is a path as the client wrote it, but for bytes that no URL may
+// hold: those are escaped. Left alone, one of them would make the standard
+// library write the whole path anew, with encoded slashes as slashes.
+func asWritten(path string) string {
+	var b strings.Builder
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9',
+			strings.IndexByte("/%-._~!$&'()*+,;=:@[]", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // setForwarded sets X-Forwarded-For, -Host and -Proto. What came in counts

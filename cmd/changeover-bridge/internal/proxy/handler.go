@@ -149,8 +149,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "no config yet; it waits for the daemon to write one")
 		return
 	}
-	if r.Method == http.MethodConnect {
-		refuse(w, http.StatusMethodNotAllowed, "it is no forward proxy and refuses CONNECT")
+	if code, why := route.Refuse(r); code != 0 {
+		refuse(w, code, why)
 		return
 	}
 	start := time.Now()

@@ -174,7 +174,7 @@ func TestABackendSeesTheRequestAsTheClientWroteIt(t *testing.T) {
 		w.WriteHeader(302)
 	})
 	f := newFixture(t, "http://127.0.0.1:1", modern.URL+"/base", proxy.Options{})
-	r, err := http.NewRequest("DELETE", f.url+"/a%2Fb//../c?x=1;y=2&z=%zz", nil)
+	r, err := http.NewRequest("DELETE", f.url+"/a%2Fb//./c?x=1;y=2&z=%zz", nil)
 	r.Host = "a.example.com"
 	r.Header.Set("X-Changeover-Side", "legacy")
 	r.Header.Set("X-Forwarded-For", "6.6.6.6")
@@ -183,7 +183,7 @@ func TestABackendSeesTheRequestAsTheClientWroteIt(t *testing.T) {
 	r.Header.Set("User-Agent", "")
 	res, _ := send(t, r, err)
 
-	if got.Method != "DELETE" || got.RequestURI != "/base/a%2Fb//../c?x=1;y=2&z=%zz" || got.Host != "a.example.com" {
+	if got.Method != "DELETE" || got.RequestURI != "/base/a%2Fb//./c?x=1;y=2&z=%zz" || got.Host != "a.example.com" {
 		t.Errorf("backend got %s %s for host %s", got.Method, got.RequestURI, got.Host)
 	}
 	for name, want := range map[string]string{
@@ -363,5 +363,21 @@ func TestCONNECTIsRefused(t *testing.T) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || res.StatusCode != 405 {
 		t.Errorf("answer %v, error %v, want 405", res, err)
+	}
+}
+
+func TestAnEncodedSlashStaysBesideABareByte(t *testing.T) {
+	var got string
+	modern := backend(t, func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })
+	f := newFixture(t, "http://127.0.0.1:1", modern.URL+"/base", proxy.Options{})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /é^%%2fx%%41?y=%%2f HTTP/1.1\r\nHost: example.com\r\n\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if want := "/base/%C3%A9%5E%2fx%41?y=%2f"; err != nil || res.StatusCode != 200 || got != want {
+		t.Errorf("answer %v, error %v; the backend was asked for %q, want %q", res, err, got, want)
 	}
 }

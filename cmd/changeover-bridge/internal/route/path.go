@@ -1,33 +1,32 @@
 package route
 
 import (
+	"bytes"
 	"net/url"
-	"path"
 	"strings"
+	"unicode/utf8"
 )
 
-// Path is the form of a request's path that rules are matched with. It is what
-// a backend most likely makes of it, so that no other spelling of a path slips
-// past its rule: percent-encoding is undone but for an encoded slash, which
-// stays %2F; runs of slashes are one; dot segments are resolved.
+// Path is the form of a request's path that rules are matched with, as package
+// render says; ok is false for a path that has no such form and is refused.
 //
 // Only matching uses it. Backends get the path as the client wrote it.
-func Path(u *url.URL) string {
-	p := u.Path
-	if u.RawPath != "" {
-		p = decode(u.EscapedPath())
+func Path(u *url.URL) (p string, ok bool) {
+	p = u.Path
+	if p == "" { // as in GET http://example.com
+		p = "/"
 	}
-	switch {
-	case p == "": // as in GET http://example.com
-		return "/"
-	case isClean(p):
-		return p
+	if p[0] != '/' || strings.IndexByte(p, 0) >= 0 || strings.Contains(u.RawPath, "#") || strings.Contains(u.RawQuery, "#") {
+		return "", false
 	}
-	clean := path.Clean(p)
-	if clean != "/" && (strings.HasSuffix(p, "/") || strings.HasSuffix(p, "/.") || strings.HasSuffix(p, "/..")) {
-		clean += "/"
+	if isClean(p) {
+		return p, true
 	}
-	return clean
+	p, up, ok := resolve(p)
+	if up && strings.Contains(strings.ToUpper(u.RawPath), "%2F") {
+		return "", false
+	}
+	return p, ok
 }
 
 // isClean may say false of a clean path, never true of another.
@@ -37,17 +36,46 @@ func isClean(p string) bool {
 			return false
 		}
 	}
-	return strings.HasPrefix(p, "/") || p == "*"
+	return true
 }
 
-// decode undoes percent-encoding but for slashes. The input is well formed:
-// the server has parsed it.
-func decode(escaped string) string {
-	parts := strings.Split(strings.ReplaceAll(escaped, "%2f", "%2F"), "%2F")
-	for i, part := range parts {
-		if plain, err := url.PathUnescape(part); err == nil {
-			parts[i] = plain
+// resolve makes runs of slashes one and resolves dot segments. up says whether
+// one of them was `..`, ok is false where they lead above the root.
+func resolve(p string) (clean string, up, ok bool) {
+	out := make([]byte, 0, len(p))
+	for rest := p[1:]; ; {
+		part, after, more := strings.Cut(rest, "/")
+		switch part {
+		case "", ".":
+		case "..":
+			up = true
+			if len(out) == 0 {
+				return "", up, false
+			}
+			out = out[:bytes.LastIndexByte(out, '/')]
+		default:
+			out = append(append(out, '/'), part...)
 		}
+		if !more {
+			// A path that ends in a dot segment names a folder.
+			if part == "" || part == "." || part == ".." {
+				out = append(out, '/')
+			}
+			return string(out), up, true
+		}
+		rest = after
 	}
-	return strings.Join(parts, "%2F")
+}
+
+// text is what expressions read of a path: one that is no UTF-8 has a
+// character for each byte.
+func text(path string) string {
+	if utf8.ValidString(path) {
+		return path
+	}
+	var b strings.Builder
+	for i := range len(path) {
+		b.WriteRune(rune(path[i]))
+	}
+	return b.String()
 }

@@ -19,8 +19,8 @@ type Table struct {
 	rules []rule
 	salt  string
 	key   keyFunc
-	// paths: some rule looks at the path.
-	paths bool
+	// paths: some rule looks at the path; texts: by an expression.
+	paths, texts bool
 }
 
 type rule struct {
@@ -67,6 +67,7 @@ func Compile(c bridge.Config) (*Table, error) {
 				return nil, fmt.Errorf("compile route %d: %w", i, err)
 			}
 			out.regex = re
+			t.texts = true
 		}
 		for name, value := range r.Match.Headers {
 			out.headers = append(out.headers, headerIs{http.CanonicalHeaderKey(name), value})
@@ -77,14 +78,18 @@ func Compile(c bridge.Config) (*Table, error) {
 }
 
 // Choose returns the first rule that matches, and the side. client is the
-// caller's address, for plans that identify callers by it.
+// caller's address, for plans that identify callers by it. The request must
+// have passed Refuse.
 func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
-	var path string
+	var p paths
 	if t.paths {
-		path = Path(r.URL)
+		p.path, _ = Path(r.URL)
+	}
+	if t.texts {
+		p.text = text(p.path)
 	}
 	for i := range t.rules {
-		if ru := &t.rules[i]; ru.matches(r, path) {
+		if ru := &t.rules[i]; ru.matches(r, p) {
 			return Choice{Rule: i, Side: t.side(ru, r, client), Respond: ru.respond}
 		}
 	}
@@ -111,14 +116,17 @@ func (t *Table) bucket(r *http.Request, client netip.Addr) int {
 	return rand.IntN(plan.Buckets)
 }
 
-func (ru *rule) matches(r *http.Request, path string) bool {
+// paths are the path of a request, and how expressions read it.
+type paths struct{ path, text string }
+
+func (ru *rule) matches(r *http.Request, p paths) bool {
 	if len(ru.methods) > 0 && !slices.Contains(ru.methods, r.Method) {
 		return false
 	}
 	switch {
-	case ru.path != "" && path != ru.path,
-		ru.prefix != "" && !strings.HasPrefix(path, ru.prefix),
-		ru.regex != nil && !ru.regex.MatchString(path):
+	case ru.path != "" && p.path != ru.path,
+		ru.prefix != "" && !strings.HasPrefix(p.path, ru.prefix),
+		ru.regex != nil && !ru.regex.MatchString(p.text):
 		return false
 	}
 	for _, h := range ru.headers {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -167,22 +168,73 @@ func TestAPathIsMatchedAsABackendReadsIt(t *testing.T) {
 		{"/deployments", "/deployments"},
 		{"/deployments/", "/deployments/"},
 		{"/deploy%6Dents/7", "/deployments/7"},
-		{"/a%2Fb", "/a%2Fb"},
-		{"/a%2fb/%63", "/a%2Fb/c"},
+		{"/a%2Fb", "/a/b"},
+		{"/a%2fb/%63/%2F/", "/a/b/c/"},
+		{"/a%252Fb%2F.", "/a%2Fb/"},
+		{"/a%23%3F", "/a#?"},
+		{"/\xff%fe", "/\xff\xfe"},
 		{"//a///b", "/a/b"},
 		{"/x/../deployments", "/deployments"},
 		{"/x/%2e%2e/deployments", "/deployments"},
 		{"/a/./b/.", "/a/b/"},
 		{"/a/b/..", "/a/"},
-		{"/../..", "/"},
+		{"/a/b/../..", "/"},
+		{"/...", "/..."},
+		{"/a..", "/a.."},
 		{"/.well-known/x", "/.well-known/x"},
 		{"/a%20b%25", "/a b%"},
 		{"/", "/"},
 		{"http://example.com", "/"},
 	} {
 		r := httptest.NewRequest("GET", c.target, nil)
-		if got := route.Path(r.URL); got != c.want {
-			t.Errorf("path of %q is %q, want %q", c.target, got, c.want)
+		if got, ok := route.Path(r.URL); got != c.want || !ok {
+			t.Errorf("path of %q is %q, %t, want %q", c.target, got, ok, c.want)
+		}
+	}
+}
+
+func TestARequestThatServersReadDifferentlyIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		method, target string
+		status         int
+	}{
+		{"GET", "/..", 400},
+		{"GET", "/a/../../b", 400},
+		{"GET", "/a/%2e%2e/..", 400},
+		{"GET", "/a%00b", 400},
+		{"GET", "/a#b", 400},
+		{"GET", "/a?b#c", 400},
+		{"GET", "*", 400},
+		{"GET", "/old/%2F..%2f..%2Fnew", 400}, // a backend that keeps %2F stays below /old/
+		{"GET", "/new/old%2Fx/../y", 400},
+		{"GET", "/old%2f%2E.", 400},
+		{"GET", "/old%2F..x/...?a=%2F../", 0},
+		{"GET", "/old/../x?a=%2F", 0},
+		{"post", "/", 400},
+		{"P0ST", "/", 400},
+		{"TRACE", "/", 405},
+		{"CONNECT", "/", 405},
+		{"MERGE_X-Y", "/", 0},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		u, err := url.ParseRequestURI(c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL, r.Method = u, c.method
+		if got, why := route.Refuse(r); got != c.status || (why == "") != (got == 0) {
+			t.Errorf("%s %s is refused by %d %q, want %d", c.method, c.target, got, why, c.status)
+		}
+	}
+}
+
+func TestAnExpressionReadsEachByteOfAPathThatIsNoUTF8(t *testing.T) {
+	table := tableOf(t, planOf(nil,
+		plan.Route{Match: &plan.Match{PathRegex: "^/é.$"}, Respond: &plan.Respond{Status: 410}},
+		plan.Route{To: plan.ToModern}), stop)
+	for target, want := range map[string]bool{"/%C3%A9x": true, "/%E9x": true, "/%E9%FF": true, "/%C3%A9%FF": false, "/%C3%A9": false} {
+		if got := table.Choose(httptest.NewRequest("GET", target, nil), client); (got.Respond != nil) != want {
+			t.Errorf("%q matches: %t, want %t", target, !want, want)
 		}
 	}
 }
@@ -191,7 +243,7 @@ func TestNoSpellingOfAPathSlipsPastItsRule(t *testing.T) {
 	table := tableOf(t, planOf(nil,
 		plan.Route{Match: &plan.Match{PathPrefix: "/mso/"}, Respond: &plan.Respond{Status: 410}},
 		plan.Route{To: plan.ToModern}), stop)
-	for _, target := range []string{"/mso/x", "//mso/x", "/./mso/x", "/%6dso/x", "/y/../mso/x", "/y/%2E%2E/mso/x", "/mso//x"} {
+	for _, target := range []string{"/mso/x", "//mso/x", "/./mso/x", "/%6dso/x", "/y/../mso/x", "/y/%2E%2E/mso/x", "/mso//x", "/mso%2Fx", "/%2fmso/x"} {
 		if got := table.Choose(httptest.NewRequest("POST", target, nil), client); got.Respond == nil {
 			t.Errorf("%q went to %s, want it answered", target, got.Side)
 		}
