@@ -167,7 +167,7 @@ func TestProxiedRequestIsWhatTheClientSent(t *testing.T) {
 	s, m := nginxtest.Start(t), newMigration(t)
 	apply(t, open(t, s), m.Plan, at100)
 	host := strings.TrimPrefix(s.URL, "http://")
-	const uri = "/a%2Fb/../c//d/%24x?q=%20&r"
+	const uri = "/a%2Fb/./c//d/%24x?q=%20&r"
 	resp, _ := do(t, client, "GET", s.URL+uri, http.Header{
 		"X-Forwarded-For": {"192.0.2.1"}, "X-Changeover-Side": {"legacy"}, "X-Forwarded-Host": {"spoofed"},
 	})
@@ -181,6 +181,30 @@ func TestProxiedRequestIsWhatTheClientSent(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestAPathThatServersReadDifferentlyIsRefused(t *testing.T) {
+	s, m := nginxtest.Start(t), newMigration(t)
+	apply(t, open(t, s), m.Plan, at100)
+	for target, want := range map[string]int{
+		"/old/x%2F..%2f..%2Fnew": 400, "/new/old%2Fx/../y": 400, "/old%2f%2E.": 400, "/%2e%2E%2Fx?y": 400, "/a#b": 400, "/a?b#c": 400, "/..": 400,
+		"/old%2F..x/...?a=%2F../": 200, "/old/../x?a=%2F": 200, "/a%2Fb": 200, "/a/%23": 200,
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", target)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if side := resp.Header.Get("X-Changeover-Side"); resp.StatusCode != want || (side == "modern") != (want == 200) {
+			t.Errorf("%s is answered %d by side %q, want %d", target, resp.StatusCode, side, want)
+		}
+		resp.Body.Close()
+		conn.Close()
 	}
 }
 

@@ -47,6 +47,11 @@ func (c *config) locations() ([]byte, error) {
 
 func (c *config) writeRoot(w *writer) {
 	w.open("location /")
+	w.comment("What servers read differently, nginx and those behind it: package render says more.")
+	w.open("if ($request_uri ~* %s)", quote(ambiguous))
+	w.directive("add_header", sideHeader, `""`) // in place of that of the location
+	w.directive("return", "400")
+	w.close()
 	if c.responds() {
 		v := c.names.variable("respond")
 		w.open("if (%s)", v)
@@ -82,6 +87,10 @@ func (c *config) writeRoot(w *writer) {
 }
 
 const sideHeader = "X-Changeover-Side"
+
+// ambiguous matches a request's target as written that holds a fragment, or
+// both an encoded slash and a segment `..` in its path.
+const ambiguous = `#|\A(?=[^?]*%2f)[^?]*(?:/|%2f)(?:\.|%2e){2}(?:[/?]|%2f|\z)`
 
 func (c *config) respondPath(rule string) string {
 	return internalPrefix + c.plan.Metadata.Name + "/respond/" + rule

@@ -108,7 +108,12 @@ func (m *matcher) source() string {
 	return strings.Join(parts, "\n")
 }
 
-const anyLine = `[^\x0a]*`
+const (
+	anyLine = `[^\x0a]*`
+	// blanks around the value of a header are none of it. nginx takes spaces
+	// away, tabs it leaves.
+	blanks = `[\x20\x09]*`
+)
 
 // pattern is the regular expression over the source that a rule's requests
 // match.
@@ -123,7 +128,7 @@ func (m *matcher) pattern(match plan.Match) string {
 	}
 	for _, h := range m.headers {
 		if value, ok := values[h]; ok {
-			parts = append(parts, literalPattern(value))
+			parts = append(parts, blanks+literalPattern(value)+blanks)
 		} else {
 			parts = append(parts, anyLine)
 		}
@@ -164,17 +169,45 @@ func methodPattern(methods []string) string {
 	return "(?:" + strings.Join(alternatives, "|") + ")"
 }
 
-// write emits the maps of the regular expressions and the map of the rules.
-func (m *matcher) write(w *writer, rules []render.Rule) error {
+// writeRegexes emits one flag for each regular expression.
+func (m *matcher) writeRegexes(w *writer, rules []render.Rule) error {
+	encoding := "" // the variable that tells UTF-8 from other bytes
 	for _, expr := range m.regexes {
-		pattern, err := pcre(expr)
+		p, err := pcre(expr)
 		if err != nil {
 			return refusalOf(rules, func(r render.Rule) bool { return r.Match.PathRegex == expr }, err)
 		}
-		w.open("map $uri %s", m.index[expr])
-		w.directive(quote("~"+pattern), "1")
-		w.directive("default", "0")
+		flag := m.index[expr]
+		if p.bytes == "" {
+			writeFlag(w, flag, p.text)
+			continue
+		}
+		if encoding == "" {
+			encoding = m.names.variable("utf8")
+			writeFlag(w, encoding, validUTF8)
+		}
+		writeFlag(w, flag+"_text", p.text)
+		writeFlag(w, flag+"_bytes", p.bytes)
+		w.open("map %s %s", encoding, flag)
+		w.directive("1", flag+"_text")
+		w.directive("default", flag+"_bytes")
 		w.close()
+	}
+	return nil
+}
+
+// writeFlag emits a map to 1 for paths that match the pattern, and else to 0.
+func writeFlag(w *writer, flag, pattern string) {
+	w.open("map $uri %s", flag)
+	w.directive(quote("~"+pattern), "1")
+	w.directive("default", "0")
+	w.close()
+}
+
+// write emits the maps of the regular expressions and the map of the rules.
+func (m *matcher) write(w *writer, rules []render.Rule) error {
+	if err := m.writeRegexes(w, rules); err != nil {
+		return err
 	}
 	w.open("map %s %s", quote(m.source()), m.names.variable("rule"))
 	for i, r := range rules {

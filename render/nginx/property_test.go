@@ -112,7 +112,7 @@ var directives = map[string][]string{
 	"map":           nil, // the first token is a key
 	"geo":           {"default", "127.0.0.0/8", "::1"},
 	"split_clients": nil,
-	"if":            {"rewrite", "return"},
+	"if":            {"rewrite", "return", "add_header"},
 	"types":         {},
 	"location": {
 		"if", "types", "internal", "default_type", "absolute_redirect", "return", "access_log", "add_header",

@@ -18,27 +18,38 @@ const matchLimit = 100_000
 // (?m), \Q, case folding), and the tree has none of that left.
 //
 // Where the expression could match anything beyond ASCII, PCRE reads UTF-8, as
-// RE2 does; a path that is no valid UTF-8 then never matches.
-func pcre(expr string) (string, error) {
+// RE2 does. It fails for a path that is no valid UTF-8, so there is a second
+// pattern for those, which takes each byte for a character.
+func pcre(expr string) (patterns, error) {
 	re, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return "", fmt.Errorf("parse regular expression %q: %w", expr, err)
+		return patterns{}, fmt.Errorf("parse regular expression %q: %w", expr, err)
 	}
 	if size, depth := pcreSize(re); size > maxPCRE || depth > maxDepth {
-		return "", fmt.Errorf("regular expression %q is too large for nginx: write out fewer repetitions", expr)
+		return patterns{}, fmt.Errorf("regular expression %q is too large for nginx: write out fewer repetitions", expr)
 	}
 	w := &pcreWriter{}
 	w.write(re)
-	utf := ""
+	limit := fmt.Sprintf("(*LIMIT_MATCH=%d)", matchLimit)
+	out := patterns{text: limit + w.b.String()}
 	if w.beyondASCII {
-		utf = "(*UTF)"
+		bytes := &pcreWriter{bytes: true}
+		bytes.write(re)
+		out = patterns{text: limit + "(*UTF)" + w.b.String(), bytes: limit + bytes.b.String()}
 	}
-	out := fmt.Sprintf("(*LIMIT_MATCH=%d)%s%s", matchLimit, utf, w.b.String())
-	if len(quote(out)) > maxToken {
-		return "", fmt.Errorf("regular expression %q is too large for nginx: it takes %d bytes there, a line holds %d; use smaller classes", expr, len(out), maxToken)
+	if len(quote(out.text)) > maxToken || len(quote(out.bytes)) > maxToken {
+		return patterns{}, fmt.Errorf("regular expression %q is too large for nginx: it takes %d bytes there, a line holds %d; use smaller classes", expr, len(out.text), maxToken)
 	}
 	return out, nil
 }
+
+// patterns are one expression as PCRE reads it: over text in UTF-8, and over
+// what is none. bytes is empty where one pattern does for both.
+type patterns struct{ text, bytes string }
+
+// validUTF8 matches, byte by byte, what is valid UTF-8.
+const validUTF8 = `\A(?:[\x00-\x7f]++|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]` +
+	`|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*+\z`
 
 // PCRE compiles a pattern into at most 64 KiB and nests at most 250 groups.
 const (
@@ -64,7 +75,9 @@ func pcreSize(re *syntax.Regexp) (size, depth int) {
 }
 
 type pcreWriter struct {
-	b           strings.Builder
+	b strings.Builder
+	// bytes: each byte is a character, there are none beyond U+00FF.
+	bytes       bool
 	beyondASCII bool
 }
 
@@ -160,6 +173,10 @@ func (w *pcreWriter) literal(r rune, fold bool) {
 			return
 		}
 	}
+	if w.bytes && r > 0xff {
+		w.b.WriteString(`(?!)`)
+		return
+	}
 	w.rune(r)
 }
 
@@ -184,6 +201,12 @@ func (w *pcreWriter) class(ranges []rune) {
 	if ranges[len(ranges)-1] == unicode.MaxRune {
 		if neg := negate(ranges); len(neg) > 0 {
 			open, ranges, w.beyondASCII = "[^", neg, true
+		}
+	}
+	if w.bytes {
+		if ranges = belowU0100(ranges); len(ranges) == 0 {
+			w.b.WriteString(map[string]string{"[": `(?!)`, "[^": `(?s:.)`}[open])
+			return
 		}
 	}
 	w.b.WriteString(open)
@@ -219,6 +242,15 @@ func withoutSurrogates(ranges []rune) []rune {
 		if hi > maxSurrogate {
 			out = append(out, maxSurrogate+1, hi)
 		}
+	}
+	return out
+}
+
+// belowU0100 drops what is not the value of a byte.
+func belowU0100(ranges []rune) []rune {
+	var out []rune
+	for i := 0; i < len(ranges) && ranges[i] <= 0xff; i += 2 {
+		out = append(out, ranges[i], min(ranges[i+1], 0xff))
 	}
 	return out
 }
