@@ -74,7 +74,7 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 			return err
 		}
 		return w.stepped(ctx, decide.StepTraffic)
-	case decide.StepTraffic, decide.StepObserve:
+	case decide.StepTraffic:
 		if err := w.leave(ctx, in, v); err != nil {
 			return err
 		}

@@ -31,10 +31,7 @@ func TestAFullDiskKeepsNoTrafficFromGoingBackAndLetsNoneGoForward(t *testing.T) 
 	var full atomic.Bool
 	g.wrap = func(o *reconciler.Options) { o.Recorder = fullDisk{o.Recorder, &full} }
 	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	g.raise("gradual@25")
-	g.awaitSteady("gradual@25")
+	g.travel("gradual@10", "gradual@25")
 	full.Store(true)
 	g.sampler.Set("errors", 0.2)
 	st := g.await("rolled back and reverted", func(s reconciler.Status) bool {

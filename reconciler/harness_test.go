@@ -257,6 +257,15 @@ func (g *rig) awaitSteady(stop string) reconciler.Status {
 	})
 }
 
+// travel declares each stop by a commit, and waits until the plan is there.
+func (g *rig) travel(stops ...string) {
+	g.t.Helper()
+	for _, stop := range stops {
+		g.raise(stop)
+		g.awaitSteady(stop)
+	}
+}
+
 // subjects of the branch's commits, newest first.
 func (g *rig) subjects() []string {
 	g.t.Helper()

@@ -32,9 +32,6 @@ type Source interface {
 	// Contains reports whether old is head or an ancestor of it. An unknown
 	// old is not.
 	Contains(ctx context.Context, head, old plan.Revision) (bool, error)
-	// Preview builds the undo on top of the newest head that was read, in
-	// memory, and returns the plan that would stand then.
-	Preview(ctx context.Context, u Undo) (plan.Version, error)
 	// Push builds the undo as revert commits on the remote's head, and pushes
 	// them with compare-and-swap, recomputing after a lost race.
 	Push(ctx context.Context, u Undo) (Pushed, error)

@@ -50,10 +50,7 @@ func TestAPromotionThatBreachesIsRevertedAndNotAppliedAgain(t *testing.T) {
 func TestTrafficGoesBackWhileTheRemoteIsGoneAndTheRevertLandsOnce(t *testing.T) {
 	g := newRig(t)
 	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	g.raise("gradual@25")
-	g.awaitSteady("gradual@25")
+	g.travel("gradual@10", "gradual@25")
 	away := g.remote + ".away"
 	if err := os.Rename(g.remote, away); err != nil {
 		t.Fatal(err)
@@ -84,10 +81,7 @@ func TestTrafficGoesBackWhileTheRemoteIsGoneAndTheRevertLandsOnce(t *testing.T) 
 func TestAProtectedBranchKeepsTheBadCommitQuarantinedAcrossARestart(t *testing.T) {
 	g := newRig(t)
 	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	g.raise("gradual@25")
-	g.awaitSteady("gradual@25")
+	g.travel("gradual@10", "gradual@25")
 	hook := "#!/bin/sh\n[ \"$1\" = refs/heads/main ] && { echo protected branch; exit 1; }\nexit 0\n"
 	if err := os.WriteFile(filepath.Join(g.remote, "hooks", "update"), []byte(hook), 0o700); err != nil {
 		t.Fatal(err)
@@ -201,10 +195,7 @@ func TestDriftIsCorrected(t *testing.T) {
 func TestARollbackByHandRevertsTheRaise(t *testing.T) {
 	g := newRig(t)
 	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	g.raise("gradual@25")
-	g.awaitSteady("gradual@25")
+	g.travel("gradual@10", "gradual@25")
 	if _, err := g.r.RequestRollback(t.Context(), shop, plan.Position{}, "customers call"); err != nil {
 		t.Fatal(err)
 	}

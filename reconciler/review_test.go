@@ -89,10 +89,7 @@ func TestASlowReadingOfTheBranchDoesNotUndoAFasterOne(t *testing.T) {
 func TestARevertThatLandsLateLeavesTheDeeperOnePending(t *testing.T) {
 	g, src := newSlowRig(t)
 	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	g.raise("gradual@25")
-	g.awaitSteady("gradual@25")
+	g.travel("gradual@10", "gradual@25")
 	release := make(chan struct{})
 	var once sync.Once
 	src.set(nil, func() { <-release })

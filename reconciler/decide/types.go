@@ -184,8 +184,8 @@ type Good struct {
 	Stop     plan.Position `json:"stop"`
 }
 
-// Step of a move. A forward move goes Expand, Health, Traffic, Observe,
-// Contract; a backward one Traffic, Observe, Contract.
+// Step of a move. A forward move goes Expand, Health, Traffic, Contract; a
+// backward one Traffic, Contract. Traffic is done when it was observed.
 type Step string
 
 // The steps.
@@ -193,7 +193,6 @@ const (
 	StepExpand   Step = "Expand"
 	StepHealth   Step = "Health"
 	StepTraffic  Step = "Traffic"
-	StepObserve  Step = "Observe"
 	StepContract Step = "Contract"
 )
 

@@ -140,11 +140,11 @@ func BenchmarkBuildUndo(b *testing.B) {
 		b.Fatal(err)
 	}
 	u := undo(v.Plan.Spec.Position.String(), before.Plan.Spec.Position.String(), bad)
-	if _, err := r.Preview(b.Context(), u); err == nil && v.Plan.Spec.Position == before.Plan.Spec.Position {
+	if _, err := r.preview(b.Context(), u); err == nil && v.Plan.Spec.Position == before.Plan.Spec.Position {
 		b.Fatal("nothing to undo")
 	}
 	for b.Loop() {
-		if _, err := r.Preview(b.Context(), u); err != nil {
+		if _, err := r.preview(b.Context(), u); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -186,7 +186,7 @@ func TestPushLandsOnceAfterTheHostWasGone(t *testing.T) {
 		_, err = r.Poll(t.Context())
 		wantKind(t, err, reconciler.RemoteUnreachable)
 	}
-	if v, err := r.Preview(t.Context(), u); err != nil || v.Plan.Spec.Position != at("setup") {
+	if v, err := r.preview(t.Context(), u); err != nil || v.Plan.Spec.Position != at("setup") {
 		t.Errorf("preview while the host is gone: %v, %v", v.Plan, err)
 	}
 	if err := os.Rename(f.bare+".gone", f.bare); err != nil {

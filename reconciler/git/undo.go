@@ -285,22 +285,3 @@ func (x *undoing) commit(tree plumbing.Hash, undone []*commit, from, to plan.Pos
 	x.tree = tree
 	x.commits = slices.Insert(x.commits, 0, revision(x.tip))
 }
-
-// Preview implements reconciler.Source.
-func (r *Repository) Preview(ctx context.Context, u reconciler.Undo) (plan.Version, error) {
-	x, err := r.build(ctx, u, r.head())
-	if err != nil {
-		return plan.Version{}, err
-	}
-	f, err := r.index.find(ctx, x.b, x.tree, u.Key)
-	if err != nil {
-		return plan.Version{}, err
-	}
-	if f == nil {
-		return plan.Version{}, r.absent(ctx, u.Key, x.head)
-	}
-	if err := f.err(); err != nil {
-		return plan.Version{}, err
-	}
-	return f.version(revision(x.tip), f.path), nil
-}

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -346,11 +347,11 @@ func TestUndoMakesEqualCommitsFromEqualInputs(t *testing.T) {
 	bad := f.promote("gradual@10")
 	u := undo("gradual@10", "setup", bad)
 	a, b := f.open(), f.open()
-	va, err := a.Preview(t.Context(), u)
+	va, err := a.preview(t.Context(), u)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vb, err := b.Preview(t.Context(), u)
+	vb, err := b.preview(t.Context(), u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,4 +419,24 @@ func TestUndoKeepsModesAndOddTrees(t *testing.T) {
 		t.Errorf("the tree differs from that before the raise:\n%s", d)
 	}
 	f.fsck(f.bare)
+}
+
+// preview builds an undo on the newest head that was read, without pushing it,
+// and returns the plan that would stand then.
+func (r *Repository) preview(ctx context.Context, u reconciler.Undo) (plan.Version, error) {
+	x, err := r.build(ctx, u, r.head())
+	if err != nil {
+		return plan.Version{}, err
+	}
+	f, err := r.index.find(ctx, x.b, x.tree, u.Key)
+	if err != nil {
+		return plan.Version{}, err
+	}
+	if f == nil {
+		return plan.Version{}, r.absent(ctx, u.Key, x.head)
+	}
+	if err := f.err(); err != nil {
+		return plan.Version{}, err
+	}
+	return f.version(revision(x.tip), f.path), nil
 }
