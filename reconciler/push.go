@@ -120,12 +120,7 @@ func (w *worker) takePush(ctx context.Context) {
 		return
 	}
 	if res.err != nil {
-		rec := w.rec.Clone()
-		rec.Pending.Attempts++
-		rec.Pending.Error = res.err.Error()
-		if errors.Is(res.err, ErrMismatch) && rec.Halt == nil {
-			rec.Halt = &decide.HaltOf{Reason: decide.RevertMismatch, Message: res.err.Error(), At: now, Head: rec.Seen}
-		}
+		rec := w.rec.PushFailed(res.err.Error(), errors.Is(res.err, ErrMismatch), now)
 		if p.Error != rec.Pending.Error {
 			w.log.Error("the revert is not on the branch yet; it is pushed again", "err", res.err.Error(), "attempts", rec.Pending.Attempts)
 		}

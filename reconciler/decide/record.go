@@ -338,50 +338,15 @@ func (r Record) Pushed(branch string) Record {
 	return r
 }
 
-// Rebuild makes a record from what Git and the data plane know, when the
-// daemon's own is lost.
-func Rebuild(it plan.Itinerary, v plan.Version, stop plan.Position, since time.Time, holds []plan.Revision, head plan.Revision, changes []Change) Record {
-	r := Record{Seen: head, Changes: slices.Clone(changes)}
-	r.Applied = &Applied{
-		Revision: v.Revision, Content: v.Content, Live: v.Live, Stop: stop, Since: since, ContentSince: since, PhaseSince: since,
+// PushFailed takes in that the pending revert did not reach the branch. One
+// that would not lead to the target halts the plan: only a person can tell what
+// Git should declare.
+func (r Record) PushFailed(err string, mismatch bool, now time.Time) Record {
+	r = r.Clone()
+	r.Pending.Attempts++
+	r.Pending.Error = err
+	if mismatch && r.Halt == nil {
+		r.Halt = &HaltOf{Reason: RevertMismatch, Message: err, At: now, Head: r.Seen}
 	}
-	up := standing(changes, it)
-	if c, ok := reached(up, it, stop); ok && !c.From.IsZero() {
-		i := r.change(c.Commit)
-		if i > 0 {
-			r.Good = &Good{Revision: changes[i-1].Commit, Stop: c.From}
-		}
-	}
-	for _, h := range holds {
-		if r.change(h) >= 0 {
-			r.Holds = append(r.Holds, HoldOf{Commit: h, At: since})
-		}
-	}
-	r.owe(up, since)
-	r.trim()
 	return r
-}
-
-// owe finds what a lost record had to revert: what is held and still stands on
-// the branch.
-func (r *Record) owe(up []Change, at time.Time) {
-	take := map[plan.Revision]bool{}
-	from := r.Applied.Stop
-	for _, h := range r.Holds {
-		c := r.Changes[r.change(h.Commit)]
-		stands := slices.ContainsFunc(up, func(u Change) bool { return u.Commit == c.Commit })
-		if !revertible(c) || reverted(r.Changes, c.Commit) || !stands && !c.Content {
-			continue
-		}
-		take[c.Commit] = true
-		if stands {
-			from = up[len(up)-1].To
-		}
-	}
-	if u := r.undoOf(take); len(u.commits) > 0 {
-		r.Pending = &Pending{
-			Undo: u.commits, From: from, Target: u.target, Reason: Breach, At: at,
-			Message: "rolled back before the daemon's record was lost",
-		}
-	}
 }
