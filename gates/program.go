@@ -247,3 +247,7 @@ func (n Need) Points() int {
 	}
 	return int((n.Window + n.Step - 1) / n.Step)
 }
+
+// Objects are the names of the live objects that the gates of the requests
+// read, sorted.
+func (p *Program) Objects(reqs []Request) []string { return nil }

@@ -114,6 +114,17 @@ type Facts struct {
 	// Since when the effective stop and its phase are in effect.
 	StopSince, PhaseSince time.Time
 	Health                Health
+	// Objects by their names in the plan.
+	Objects map[string]Object
+}
+
+// Object is a live object that gates may read.
+type Object struct {
+	// Value is its JSON; nil where there is none: gates that read it have no
+	// data.
+	Value map[string]any
+	// Err says why it could not be read: gates that read it are Error.
+	Err error
 }
 
 // Health of what was applied.

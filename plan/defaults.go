@@ -7,6 +7,8 @@ import "time"
 const (
 	DefaultNamespace = "default"
 	DefaultMaxAge    = Duration(5 * time.Minute)
+	DefaultMaxPrune  = 20
+	DefaultTimeout   = Duration(5 * time.Minute)
 )
 
 // setDefaults fills in what the file leaves out.
@@ -20,7 +22,19 @@ func setDefaults(p *Plan) {
 			p.Spec.Signals[name] = s
 		}
 	}
+	for name, o := range p.Spec.Objects {
+		if o.Namespace == "" {
+			o.Namespace = p.Metadata.Namespace
+			p.Spec.Objects[name] = o
+		}
+	}
+	if p.Spec.Gateway != nil && p.Spec.Gateway.GatewayAPI != nil {
+		gatewayDefaults(p)
+	}
 	for i := range p.Spec.Phases {
+		if c := p.Spec.Phases[i].Cluster; c != nil {
+			clusterDefaults(c)
+		}
 		r := &p.Spec.Phases[i].Rollback
 		if r.OnBreach == "" {
 			r.OnBreach = Revert
@@ -28,5 +42,34 @@ func setDefaults(p *Plan) {
 		if r.Depth == "" {
 			r.Depth = DepthPromotion
 		}
+	}
+}
+
+func gatewayDefaults(p *Plan) {
+	g := p.Spec.Gateway.GatewayAPI
+	if g.Namespace == "" {
+		g.Namespace = p.Metadata.Namespace
+	}
+	for i := range g.ParentRefs {
+		if g.ParentRefs[i].Namespace == "" {
+			g.ParentRefs[i].Namespace = g.Namespace
+		}
+	}
+	for _, s := range []*Service{p.Spec.Backends.Legacy.Service, p.Spec.Backends.Modern.Service} {
+		if s != nil && s.Namespace == "" {
+			s.Namespace = g.Namespace
+		}
+	}
+}
+
+func clusterDefaults(c *Cluster) {
+	if c.Prune == nil {
+		c.Prune = new(true)
+	}
+	if c.MaxPrune == nil {
+		c.MaxPrune = new(DefaultMaxPrune)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
 	}
 }

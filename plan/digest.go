@@ -16,16 +16,22 @@ func ContentDigest(p *Plan) Digest {
 }
 
 // LiveDigest names the part of the content that changes what is applied:
-// backends, gateway, identity, and the names, percents and routes of the
-// phases.
+// backends, gateway, identity, the account, and the names, percents, routes and
+// cluster config of the phases. What the phases' kustomizations read is not in
+// it: see Version.Reading.
 func LiveDigest(p *Plan) Digest { return digest(live(p)) }
 
 // live is a copy of the plan with only the fields that change what is applied.
 func live(p *Plan) Plan {
 	c := Plan{APIVersion: p.APIVersion, Kind: p.Kind, Metadata: p.Metadata}
 	c.Spec.Backends, c.Spec.Gateway, c.Spec.Identity = p.Spec.Backends, p.Spec.Gateway, p.Spec.Identity
+	c.Spec.ServiceAccountName = p.Spec.ServiceAccountName
 	for _, ph := range p.Spec.Phases {
-		c.Spec.Phases = append(c.Spec.Phases, Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes})
+		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes}
+		if ph.Cluster != nil {
+			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune}
+		}
+		c.Spec.Phases = append(c.Spec.Phases, l)
 	}
 	return c
 }

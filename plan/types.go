@@ -37,13 +37,37 @@ type Spec struct {
 	// Position is the declared position: a promotion changes it and nothing else.
 	Position Position `json:"position"`
 	// Suspend stops every change: the daemon observes and reports only.
-	Suspend  bool     `json:"suspend,omitempty"`
-	Backends Backends `json:"backends"`
+	Suspend bool `json:"suspend,omitempty"`
+	// Requires must be met before the first stop is left.
+	Requires *Requires `json:"requires,omitempty"`
+	// ServiceAccountName is the account, in the plan's namespace, as which
+	// the cluster is read and written for this plan; empty: the daemon's own.
+	ServiceAccountName string   `json:"serviceAccountName,omitempty"`
+	Backends           Backends `json:"backends,omitzero"`
 	// Gateway is where traffic is routed; nil: the plan moves no traffic.
 	Gateway  *Gateway          `json:"gateway,omitempty"`
 	Identity *Identity         `json:"identity,omitempty"`
 	Signals  map[string]Signal `json:"signals,omitempty"`
-	Phases   []Phase           `json:"phases"`
+	// Objects are live objects that gates read as object.NAME.
+	Objects map[string]ObjectRef `json:"objects,omitempty"`
+	Phases  []Phase              `json:"phases"`
+}
+
+// Requires is what the cluster must offer.
+type Requires struct {
+	// Kubernetes is a range of versions, such as >=1.25.
+	Kubernetes string `json:"kubernetes,omitempty"`
+	// APIs must be served: GROUP/VERSION/KIND, or VERSION/KIND of the core.
+	APIs []string `json:"apis,omitempty"`
+}
+
+// ObjectRef names one live object. Namespace is the plan's where the file names
+// none; it does not count for kinds without one.
+type ObjectRef struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name"`
 }
 
 // Side is one of the two backends of a migration.
@@ -69,15 +93,44 @@ func (b Backends) Of(s Side) Backend {
 	return b.Legacy
 }
 
-// Backend is where one side is reached: an absolute http or https URL.
+// Backend is where one side is reached: by nginx and the bridge at an absolute
+// http or https URL, by the Gateway API at a Service.
 type Backend struct {
-	URL string `json:"url"`
+	URL     string   `json:"url,omitempty"`
+	Service *Service `json:"service,omitempty"`
+}
+
+// Service names a Kubernetes Service. Namespace is that of the HTTPRoute where
+// the file names none.
+type Service struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	Port      int    `json:"port"`
 }
 
 // Gateway names exactly one data plane.
 type Gateway struct {
-	NGINX  *NGINXGateway  `json:"nginx,omitempty"`
-	Bridge *BridgeGateway `json:"bridge,omitempty"`
+	GatewayAPI *GatewayAPIGateway `json:"gatewayAPI,omitempty"`
+	NGINX      *NGINXGateway      `json:"nginx,omitempty"`
+	Bridge     *BridgeGateway     `json:"bridge,omitempty"`
+}
+
+// GatewayAPIGateway routes by one HTTPRoute, which has the plan's name and is
+// wholly Changeover's. Namespace is that of the HTTPRoute, the plan's where the
+// file names none.
+type GatewayAPIGateway struct {
+	Namespace  string      `json:"namespace,omitempty"`
+	ParentRefs []ParentRef `json:"parentRefs"`
+	Hostnames  []string    `json:"hostnames,omitempty"`
+}
+
+// ParentRef names a Gateway, and where given its listener. Namespace is that of
+// the HTTPRoute where the file names none.
+type ParentRef struct {
+	Name        string `json:"name"`
+	Namespace   string `json:"namespace,omitempty"`
+	SectionName string `json:"sectionName,omitempty"`
+	Port        int    `json:"port,omitempty"`
 }
 
 // NGINXGateway routes by files in an include directory of an nginx. Where that
@@ -124,10 +177,27 @@ type Phase struct {
 	// Bake is the least time at each stop.
 	Bake Bake `json:"bake,omitzero"`
 	// Manual: entered only when the position names this phase itself.
-	Manual   bool     `json:"manual,omitempty"`
+	Manual bool `json:"manual,omitempty"`
+	// Cluster is what the phase wants in the cluster; nil: what is there stays.
+	Cluster  *Cluster `json:"cluster,omitempty"`
 	Routes   []Route  `json:"routes,omitempty"`
 	Gates    Gates    `json:"gates,omitzero"`
 	Rollback Rollback `json:"rollback,omitzero"`
+}
+
+// Cluster is the kustomization of a phase.
+type Cluster struct {
+	// Path of the kustomization's folder, relative to the plan's file.
+	Path string `json:"path"`
+	// Prune deletes what an earlier stop applied and this one has not; true
+	// where the file does not say.
+	Prune *bool `json:"prune,omitempty"`
+	// MaxPrune is the most objects that one stop may delete: where there are
+	// more, none is. 20 where the file does not say.
+	MaxPrune *int `json:"maxPrune,omitempty"`
+	// Timeout: a person is told when the objects are not healthy for longer.
+	// 5m where the file does not say.
+	Timeout Duration `json:"timeout,omitempty"`
 }
 
 // Gates of a phase, by effect.
@@ -216,6 +286,27 @@ type Route struct {
 	Respond *Respond `json:"respond,omitempty"`
 	// Percent is an own figure in place of the position's, for `to: split`.
 	Percent *Percent `json:"percent,omitempty"`
+	// Mirror sends a copy of the requests to modern, whose answers are dropped.
+	Mirror  *Mirror  `json:"mirror,omitempty"`
+	Rewrite *Rewrite `json:"rewrite,omitempty"`
+}
+
+// Mirror copies requests to modern. Only safe methods (GET, HEAD, OPTIONS) are
+// copied unless AllowUnsafe says why others may be.
+type Mirror struct {
+	// Percent of the requests; 100 where the file does not say.
+	Percent     *Percent `json:"percent,omitempty"`
+	AllowUnsafe string   `json:"allowUnsafe,omitempty"`
+}
+
+// Rewrite changes a request on its way to the backend.
+type Rewrite struct {
+	// Path replaces the prefix that a pathPrefix matched, or the path that a
+	// path matched.
+	Path string `json:"path,omitempty"`
+	Host string `json:"host,omitempty"`
+	// Headers are set on the request.
+	Headers map[string]string `json:"headers,omitempty"`
 }
 
 // Dest is where a route sends a request.

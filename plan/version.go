@@ -1,5 +1,13 @@
 package plan
 
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
 // Revision is the full object name of a Git commit, in lower-case hex.
 type Revision string
 
@@ -29,3 +37,31 @@ type Version struct {
 
 // IsZero reports whether there is no plan.
 func (v Version) IsZero() bool { return v.Plan == nil }
+
+// Read is a file that a plan reads beside its own: a part of a kustomization.
+type Read struct {
+	Path string `json:"path"` // with slashes, from the repository's root
+	// ID names the file's mode and content, as Git does.
+	ID string `json:"id"`
+}
+
+// Reading folds the files that the plan reads, in any order, into the digests:
+// they are content, and live. Without files the version is as it was.
+func (v Version) Reading(files []Read) Version {
+	if len(files) == 0 {
+		return v
+	}
+	files = slices.Clone(files)
+	slices.SortFunc(files, func(a, b Read) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.ID, b.ID)) })
+	files = slices.Compact(files)
+	fold := func(d Digest) Digest {
+		h := sha256.New()
+		fmt.Fprintf(h, "%s\n", d)
+		for _, f := range files {
+			fmt.Fprintf(h, "%q %q\n", f.Path, f.ID)
+		}
+		return Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+	}
+	v.Content, v.Live = fold(v.Content), fold(v.Live)
+	return v
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -20,7 +19,10 @@ var errMoving = errors.New("the move waits")
 func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decision) error {
 	switch {
 	case w.rec.Move == nil:
-		return w.keep(ctx, in)
+		if err := w.r.fenced(); err != nil {
+			return err
+		}
+		return errors.Join(w.keep(ctx, in), w.follow(ctx, in))
 	case !moves(d):
 		return nil
 	}
@@ -31,6 +33,9 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 	for w.rec.Move != nil {
 		if ctx.Err() != nil {
 			return errMoving // a started effect is finished, the next is not begun
+		}
+		if err := w.r.fenced(); err != nil {
+			return err
 		}
 		if err := w.step(ctx, in, v); err != nil {
 			if errors.Is(err, errMoving) || w.rec.Move == nil {
@@ -64,8 +69,13 @@ func (w *worker) stuck(ctx context.Context) {
 func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) error {
 	m := *w.rec.Move
 	switch m.Step {
+	case decide.StepPrepare:
+		if err := w.prepare(ctx, in, v); err != nil {
+			return err
+		}
+		return w.stepped(ctx, decide.StepTraffic)
 	case decide.StepExpand:
-		if err := w.onCluster(ctx, v, m.To, Cluster.Expand); err != nil {
+		if err := w.expand(ctx, v, m.To); err != nil {
 			return fmt.Errorf("expand the cluster for %s: %w", m.To, err)
 		}
 		return w.stepped(ctx, decide.StepHealth)
@@ -82,9 +92,15 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 		if err := w.moveTraffic(ctx, v, m.To, in.Now); err != nil {
 			return fmt.Errorf("move the traffic to %s: %w", m.To, err)
 		}
+		if back(m) {
+			return w.finish(ctx, in, v)
+		}
 		return w.stepped(ctx, decide.StepContract)
 	case decide.StepContract:
-		if err := w.onCluster(ctx, v, m.To, Cluster.Contract); err != nil {
+		if back(m) { // begun by an earlier version of Changeover
+			return w.finish(ctx, in, v)
+		}
+		if err := w.contract(ctx, v, m.To); err != nil {
 			return fmt.Errorf("contract the cluster for %s: %w", m.To, err)
 		}
 		return w.finish(ctx, in, v)
@@ -92,12 +108,14 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 	return fmt.Errorf("go on with the move to %s: unknown step %q in the record", m.To, m.Step)
 }
 
+func back(m decide.Move) bool { return m.Verb == decide.Rollback || m.Verb == decide.Retreat }
+
 // stepped writes the step down where a step with effects follows. Without a
 // cluster only the traffic has any, and the record need not be written for the
 // others.
 func (w *worker) stepped(ctx context.Context, next decide.Step) error {
 	rec := w.rec.Stepped(next)
-	if w.r.o.Cluster == nil {
+	if w.r.o.Cluster == nil || next == decide.StepTraffic && back(*rec.Move) {
 		w.rec = rec
 		return nil
 	}
@@ -105,36 +123,10 @@ func (w *worker) stepped(ctx context.Context, next decide.Step) error {
 	return nil
 }
 
-func (w *worker) onCluster(ctx context.Context, v plan.Version, stop plan.Position, do func(Cluster, context.Context, plan.Version, plan.Position) error) error {
-	if w.r.o.Cluster == nil {
-		return nil
-	}
-	ctx, cancel := effect(ctx, clusterDeadline)
-	defer cancel()
-	return do(w.r.o.Cluster, ctx, v, stop)
-}
-
 // effect detaches a call from the daemon's own end, so that what was started
 // is finished, and bounds it.
 func effect(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
-}
-
-func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position) error {
-	if w.r.o.Cluster == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
-	defer cancel()
-	ok, why, err := w.r.o.Cluster.Healthy(ctx, v, stop)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read the health of %s: %w", stop, err)
-	case !ok:
-		w.log.Info("the move waits for health", "stop", stop.String(), "why", why)
-		return errMoving
-	}
-	return nil
 }
 
 // moveTraffic brings the gateway to a stop and returns when it was observed.
@@ -183,11 +175,15 @@ func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) e
 	w.save(ctx, w.rec.Finish(now))
 	in.Applied = v
 	w.observed.Gateway = decide.Part{Known: v.Plan.Spec.Gateway != nil, Healthy: true, Stop: m.To}
-	w.observedAt = now
+	w.observedAt, w.observedStop = now, m.To
+	w.observed.Cluster = decide.Part{Known: clusterAt(v, m.To) != nil, Healthy: true}
+	if back(m) {
+		w.observedAt = time.Time{} // the cluster has yet to follow
+	}
 	w.r.metrics.moved(w.key, m, now, w.breach)
 	w.breach = time.Time{}
 	w.log.Info("observed in the data plane", "from", m.From.String(), "to", m.To.String(), "took", now.Sub(m.Started).String())
-	return w.moveTraffic(ctx, v, m.To, w.rec.Applied.Since)
+	return errors.Join(w.moveTraffic(ctx, v, m.To, w.rec.Applied.Since), w.markCluster(ctx, v))
 }
 
 // keep corrects drift: the data plane no longer serves what was applied, or its
@@ -223,6 +219,5 @@ func (w *worker) keep(ctx context.Context, in *decide.Input) error {
 // marked reports whether the config carries what a lost record would be
 // rebuilt from.
 func (w *worker) marked(a decide.Applied) bool {
-	m := w.mark
-	return m == nil || m.Stop == a.Stop && m.Since.Equal(a.Since) && m.Revision == a.Revision && slices.Equal(m.Holds, w.rec.Held())
+	return w.mark == nil || w.mark.same(Mark{Stop: a.Stop, Since: a.Since, Revision: a.Revision, Holds: w.rec.Held()})
 }

@@ -62,6 +62,9 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	in.Record = w.rec
 	w.observe(ctx, in)
 	in.Observed = w.observed
+	if err := w.require(ctx, &in); err != nil {
+		return in, err
+	}
 	if d := decide.Decide(in); d.Verb == decide.Retreat || d.Verb == decide.Rollback {
 		// Going back hangs on no gate, so it waits for no answer.
 		return in, nil
@@ -207,30 +210,42 @@ func (w *worker) seeChanges(ctx context.Context, head plan.Revision, it plan.Iti
 }
 
 // rebuild makes the record from Git and the marks in the data plane, where
-// there are any.
+// there are any: the gateway's, or for a plan that has none the cluster's.
 func (w *worker) rebuild(ctx context.Context, head plan.Version, seen plan.Revision) error {
-	t := w.traffic(head.Plan)
-	if t == nil {
-		return nil
-	}
 	octx, cancel := context.WithTimeout(ctx, observeDeadline)
 	defer cancel()
-	st, err := t.Observe(octx, head.Plan, head.Plan.Spec.Position)
+	mark, err := w.findMark(octx, head)
 	if err != nil {
 		return fmt.Errorf("look for the plan in the data plane, as there is no record of it: %w", err)
 	}
-	if st.Mark == nil || st.Mark.Stop.IsZero() {
+	if mark == nil || mark.Stop.IsZero() {
 		return nil
 	}
-	v, err := w.version(ctx, st.Mark.Revision)
+	v, err := w.version(ctx, mark.Revision)
 	if err != nil {
-		return fmt.Errorf("rebuild the lost record from revision %s, which the data plane names: %w", st.Mark.Revision.Short(), err)
+		return fmt.Errorf("rebuild the lost record from revision %s, which the data plane names: %w", mark.Revision.Short(), err)
 	}
-	w.log.Warn("the record was lost: it is rebuilt from git and the data plane", "stop", st.Mark.Stop.String(), "revision", string(v.Revision))
-	rec := decide.Rebuild(head.Plan.Itinerary(), v, st.Mark.Stop, st.Mark.Since, st.Mark.Holds, seen, w.rec.Changes)
+	w.log.Warn("the record was lost: it is rebuilt from git and the data plane", "stop", mark.Stop.String(), "revision", string(v.Revision))
+	rec := decide.Rebuild(head.Plan.Itinerary(), v, mark.Stop, mark.Since, mark.Holds, seen, w.rec.Changes)
 	rec.Valid = w.rec.Valid
 	w.save(ctx, rec)
 	return nil
+}
+
+func (w *worker) findMark(ctx context.Context, head plan.Version) (*Mark, error) {
+	if t := w.traffic(head.Plan); t != nil {
+		st, err := t.Observe(ctx, head.Plan, head.Plan.Spec.Position)
+		return st.Mark, err
+	}
+	if w.r.o.Cluster == nil || head.Plan.Spec.Gateway != nil || !usesCluster(head.Plan) {
+		return nil, nil
+	}
+	return w.r.o.Cluster.Mark(ctx, w.key)
+}
+
+// usesCluster reports whether any phase has cluster config.
+func usesCluster(p *plan.Plan) bool {
+	return slices.ContainsFunc(p.Spec.Phases, func(ph plan.Phase) bool { return ph.Cluster != nil })
 }
 
 // version reads the plan at a revision; it needs the local store only.
@@ -250,6 +265,8 @@ func (w *worker) version(ctx context.Context, rev plan.Revision) (plan.Version, 
 func (w *worker) traffic(p *plan.Plan) Traffic {
 	switch g := p.Spec.Gateway; {
 	case g == nil:
+	case g.GatewayAPI != nil:
+		return w.r.o.GatewayAPI
 	case g.NGINX != nil:
 		return w.r.o.NGINX
 	case g.Bridge != nil:
@@ -258,18 +275,29 @@ func (w *worker) traffic(p *plan.Plan) Traffic {
 	return nil
 }
 
-// observe reads the data plane back: at the drift interval, and at every
-// evaluation while something is under way or wrong.
+// observe reads the data plane back: at the drift interval, when a live object
+// changed, and at every evaluation while something is under way or wrong.
 func (w *worker) observe(ctx context.Context, in decide.Input) {
-	settled := w.rec.Move == nil && w.observed.Gateway.Healthy && in.Head.Plan != nil && in.Head.Plan.Spec.Position == w.observed.Gateway.Stop
+	w.mu.Lock()
+	woken := w.woken
+	w.woken = false
+	w.mu.Unlock()
+	fine := func(p decide.Part) bool { return !p.Known || p.Healthy }
+	settled := w.rec.Move == nil && !woken && fine(w.observed.Gateway) && fine(w.observed.Cluster) &&
+		in.Record.Applied != nil && w.observedStop == in.Record.Applied.Stop &&
+		in.Head.Plan != nil && in.Head.Plan.Spec.Position == w.observedStop
 	if settled && in.Now.Sub(w.observedAt) < w.r.o.DriftInterval {
 		return
 	}
-	w.observed, w.observedAt = decide.Observed{}, in.Now
-	if in.Applied.IsZero() || in.Applied.Plan.Spec.Gateway == nil {
+	w.observed, w.observedAt, w.observedStop = decide.Observed{}, in.Now, plan.Position{}
+	if in.Applied.IsZero() || in.Record.Applied == nil {
 		return
 	}
-	w.observed.Gateway = w.observeTraffic(ctx, in)
+	w.observedStop = in.Record.Applied.Stop
+	if in.Applied.Plan.Spec.Gateway != nil {
+		w.observed.Gateway = w.observeTraffic(ctx, in)
+	}
+	w.observed.Cluster = w.observeCluster(ctx, in)
 }
 
 func (w *worker) observeTraffic(ctx context.Context, in decide.Input) decide.Part {
@@ -320,9 +348,48 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
 	}
 	for i, want := range wants {
+		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}
 	return nil
+}
+
+// require asks what the cluster does not offer of what the plan requires, as
+// long as the plan is at its first stop or has entered none.
+func (w *worker) require(ctx context.Context, in *decide.Input) error {
+	if in.Head.IsZero() || in.Head.Plan.Spec.Requires == nil {
+		return nil
+	}
+	if a := in.Record.Applied; a != nil && a.Stop != in.Head.Plan.Itinerary()[0] {
+		return nil
+	}
+	if w.r.o.Cluster == nil {
+		in.Unmet = []string{"the daemon was started without a cluster"}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	unmet, err := w.r.o.Cluster.Unmet(ctx, in.Head.Plan)
+	if err != nil {
+		unmet = append(unmet, err.Error())
+	}
+	in.Unmet = unmet
+	return nil
+}
+
+// objects reads the live objects that the gates of a decision name.
+func (w *worker) objects(ctx context.Context, p *plan.Plan, names []string) map[string]gates.Object {
+	if len(names) == 0 {
+		return nil
+	}
+	if w.r.o.Cluster == nil {
+		out := make(map[string]gates.Object, len(names))
+		for _, n := range names {
+			out[n] = gates.Object{Err: errors.New("the daemon was started without a cluster")}
+		}
+		return out
+	}
+	return w.r.o.Cluster.Read(ctx, p, names)
 }
 
 func facts(in decide.Input) gates.Facts {

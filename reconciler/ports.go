@@ -2,11 +2,14 @@ package reconciler
 
 import (
 	"context"
+	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/render"
 )
 
 // Source is the watched branch. Every method has the deadline of its context.
@@ -32,6 +35,9 @@ type Source interface {
 	// Contains reports whether old is head or an ancestor of it. An unknown
 	// old is not.
 	Contains(ctx context.Context, head, old plan.Revision) (bool, error)
+	// Files are those of the repository at a revision, whole and read-only.
+	// It is an fs.ReadLinkFS; submodules are empty folders.
+	Files(ctx context.Context, rev plan.Revision) (fs.FS, error)
 	// Push builds the undo as revert commits on the remote's head, and pushes
 	// them with compare-and-swap, recomputing after a lost race.
 	Push(ctx context.Context, u Undo) (Pushed, error)
@@ -43,6 +49,7 @@ type PlanFile struct {
 	// then be empty.
 	Version  plan.Version
 	Document *plan.Document
+	// Problems of the plan's file, and of the kustomizations that it names.
 	Problems []plan.Problem
 }
 
@@ -94,6 +101,11 @@ type Mark struct {
 	Holds    []plan.Revision `json:"holds,omitempty"`
 }
 
+// same reports whether two marks say the same; a nil one says nothing.
+func (m *Mark) same(o Mark) bool {
+	return m != nil && m.Stop == o.Stop && m.Since.Equal(o.Since) && m.Revision == o.Revision && slices.Equal(m.Holds, o.Holds)
+}
+
 // Traffic is one gateway. It is called from several goroutines, for one plan
 // by one at a time.
 type Traffic interface {
@@ -120,15 +132,62 @@ type TrafficState struct {
 	Message string // what differs, for people; no clock
 }
 
-// Cluster is the Kubernetes side. A nil Cluster means that no plan has cluster
-// config.
+// Desired is what a stop of a plan wants in the cluster.
+type Desired struct {
+	Mark Mark
+	// Objects in the order of the kustomization; never empty.
+	Objects []render.Object
+	// Prune: what an earlier stop applied and this one has not is deleted,
+	// but nothing where that would be more than MaxPrune objects.
+	Prune    bool
+	MaxPrune int
+	// Account of the plan's namespace as which the cluster is read and
+	// written; empty: the daemon's own.
+	Account string
+}
+
+// Cluster is the Kubernetes side. It is called from several goroutines, for one
+// plan by one at a time. Its errors name objects as KIND NAMESPACE/NAME, say
+// what to do, and never hold the data of a Secret.
 type Cluster interface {
-	// Expand applies what the stop adds or raises; nothing is taken away.
-	Expand(ctx context.Context, v plan.Version, stop plan.Position) error
-	// Healthy reports whether what the stop needs is ready, and if not, why.
-	Healthy(ctx context.Context, v plan.Version, stop plan.Position) (bool, string, error)
-	// Contract takes away what the stop does not need any more.
-	Contract(ctx context.Context, v plan.Version, stop plan.Position) error
+	// Expand applies what the stop adds, changes or raises; nothing is taken
+	// away: no replicas are lowered and nothing is deleted. What it will
+	// have applied is written to the inventory first. It goes on past an
+	// object that fails, but not to the next stage, and returns all errors.
+	Expand(ctx context.Context, d Desired) error
+	// Healthy reports whether the objects are live and ready, and if not,
+	// which is not, and why. Objects that nothing waits for are not read.
+	Healthy(ctx context.Context, d Desired) (bool, string, error)
+	// Contract lowers replicas and deletes what the stop does not want any
+	// more. Everything must have been applied and be healthy.
+	Contract(ctx context.Context, d Desired) error
+	// Observe compares the live objects with what is desired. It changes
+	// nothing.
+	Observe(ctx context.Context, d Desired) (ClusterState, error)
+	// Mark is that of what was last applied for the plan; nil where nothing
+	// was, or what was is gone.
+	Mark(ctx context.Context, key plan.Key) (*Mark, error)
+	// SetMark writes the mark of d to the inventory, and nothing else.
+	SetMark(ctx context.Context, d Desired) error
+	// Read returns live objects as the plan's account sees them. One that is
+	// not there has no Value and no Err.
+	Read(ctx context.Context, p *plan.Plan, names []string) map[string]gates.Object
+	// Unmet lists what the cluster does not offer of what a plan requires.
+	Unmet(ctx context.Context, p *plan.Plan) ([]string, error)
+}
+
+// ClusterState is how the live objects of a plan stand.
+type ClusterState struct {
+	// InSync: every object is live as desired, and nothing is left to lower
+	// or to delete.
+	InSync bool
+	// Healthy: the objects are ready.
+	Healthy bool
+	// Mark as it stands in the inventory; nil where there is none.
+	Mark *Mark
+	// Message says what differs, what is not ready, or what was left alone;
+	// for people, without a clock.
+	Message string
 }
 
 // Sampler asks signals. It answers every need, those that could not be asked

@@ -14,15 +14,25 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/render"
 )
 
 // Options are the ports and the bounds of a Reconciler. Source, Check, Sampler,
 // Recorder, Notifier, Now and Log are required.
 type Options struct {
-	Source  Source
-	NGINX   Traffic // nil where the daemon has no nginx
-	Bridge  Traffic // nil where the daemon has no bridge
-	Cluster Cluster // nil where the daemon has no cluster
+	Source Source
+	NGINX  Traffic // nil where the daemon has no nginx
+	Bridge Traffic // nil where the daemon has no bridge
+	// GatewayAPI is nil where the daemon has no cluster.
+	GatewayAPI Traffic
+	// Cluster is nil where the daemon has none; with one, Manifests is
+	// required. It builds what a stop wants there, in the order in which it
+	// is applied, and is called from several goroutines.
+	Cluster   Cluster
+	Manifests func(ctx context.Context, v plan.Version, stop plan.Position) ([]render.Object, error)
+	// Fence is asked before every effect: an error says why none may be
+	// begun, as when another daemon leads. Nil: all may.
+	Fence func() error
 	// Check finds what is wrong with a plan's file beside what its decoder
 	// does: its gates, and what its gateway cannot do.
 	Check    func(*plan.Document) []plan.Problem
@@ -79,6 +89,9 @@ func New(o Options) (*Reconciler, error) {
 		if missing {
 			return nil, fmt.Errorf("start the reconciler: option %s is not set", name)
 		}
+	}
+	if o.Cluster != nil && o.Manifests == nil {
+		return nil, errors.New("start the reconciler: option Manifests is not set, which Cluster needs")
 	}
 	setDefault(&o.Interval, 15*time.Second)
 	setDefault(&o.GitInterval, 15*time.Second)

@@ -79,6 +79,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt,
 		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err,
+		Waiting: w.waiting, Plan: in.Head.Plan,
 	}
 	if failed != nil {
 		s.Error = failed.Error()
@@ -93,6 +94,9 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		}
 	}
 	s.State = stateOf(in, w.rec, d)
+	if w.late() && s.State == StateProgressing {
+		s.State = StateDegraded
+	}
 	w.r.metrics.status(s)
 	w.mu.Lock()
 	w.status = s
@@ -142,7 +146,7 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 		return StateQuarantined
 	case d.Verb == decide.Complete:
 		return StateComplete
-	case in.Observed.Gateway.Known && !in.Observed.Gateway.Healthy && rec.Applied != nil && d.Verb == decide.Hold:
+	case (ill(in.Observed.Gateway) || ill(in.Observed.Cluster)) && rec.Applied != nil && d.Verb == decide.Hold:
 		return StateDegraded
 	case d.Reason == decide.Steady:
 		return StateSteady
@@ -151,6 +155,8 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 	}
 	return StateProgressing
 }
+
+func ill(p decide.Part) bool { return p.Known && !p.Healthy }
 
 // Statuses of all plans, sorted by key.
 func (r *Reconciler) Statuses() []Status {

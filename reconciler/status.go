@@ -30,9 +30,14 @@ type Status struct {
 	Halt      *decide.HaltOf  `json:"halt,omitempty"`
 	Problems  []plan.Problem  `json:"problems,omitempty"` // of the file at head
 	Error     string          `json:"error,omitempty"`    // the last failed effect, while it lasts
-	CheckedAt time.Time       `json:"checkedAt"`
-	GitReadAt time.Time       `json:"gitReadAt,omitzero"`
-	GitError  string          `json:"gitError,omitempty"` // why the last reading of Git failed
+	// Waiting is what the move under way waits for, or what the cluster has
+	// yet to do; empty: nothing.
+	Waiting   string    `json:"waiting,omitempty"`
+	CheckedAt time.Time `json:"checkedAt"`
+	GitReadAt time.Time `json:"gitReadAt,omitzero"`
+	GitError  string    `json:"gitError,omitempty"` // why the last reading of Git failed
+	// Plan is the version that governs, for recorders that mirror it.
+	Plan *plan.Plan `json:"-"`
 }
 
 // State is one word for the table of `changeover status`.

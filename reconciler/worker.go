@@ -33,6 +33,11 @@ type worker struct {
 	observed   decide.Observed
 	mark       *Mark // as last observed
 	observedAt time.Time
+	// observedStop is the stop that was applied when it was observed.
+	observedStop plan.Position
+	synced       bool      // the cluster is as it was applied
+	waiting      string    // what a move, or the cluster, waits for
+	told         time.Time // the start of the move of which a person was told that it is overdue
 
 	last   decide.Decision // as last reported
 	breach time.Time       // when the breach that is being answered was decided on
@@ -40,6 +45,7 @@ type worker struct {
 	mu      sync.Mutex
 	status  Status
 	worked  bool
+	woken   bool   // a live object changed since the cluster was last observed
 	saved   Status // the status as last saved
 	pushing bool
 	pushed  *pushResult // the answer of a push that was not taken in yet
@@ -117,6 +123,7 @@ func backoff(attempts int) time.Duration {
 // work is one evaluation: gather, decide, write the intent down, carry it out,
 // report.
 func (w *worker) work(ctx context.Context) error {
+	w.waiting = ""
 	if err := w.load(ctx); err != nil {
 		return err
 	}
@@ -204,9 +211,12 @@ func (w *worker) save(ctx context.Context, next decide.Record) {
 	w.rec = next
 	unseen := next
 	unseen.Seen = w.stored.Seen // that alone is found again after a restart
+	unseen.Serial = w.stored.Serial
 	if reflect.DeepEqual(unseen, w.stored) {
 		return
 	}
+	next.Serial = w.stored.Serial + 1
+	w.rec.Serial = next.Serial
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeDeadline)
 	defer cancel()
 	if err := w.r.o.Recorder.Save(ctx, w.key, next); err != nil {

@@ -103,6 +103,7 @@ func (s *state) forward() (Decision, bool) {
 	}
 	var b blockers
 	s.common(&b)
+	s.requirements(&b)
 	if ph := s.Head.Plan.Phase(next.Phase); ph != nil && ph.Manual && s.declared().Phase != next.Phase {
 		b.add(Manual, time.Time{}, "phase %s is manual: it is entered only when the position names it", next.Phase)
 	}
@@ -137,7 +138,7 @@ func (s *state) sameGateway() bool {
 	if h == nil || a == nil {
 		return h == a
 	}
-	return (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil)
+	return (h.GatewayAPI != nil) == (a.GatewayAPI != nil) && (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil)
 }
 
 // common are the checks that do not hang on the stop: halted, invalid, Git
@@ -159,6 +160,17 @@ func (b *blockers) halted(h *HaltOf) {
 func (s *state) stale(b *blockers) {
 	if s.Now.Sub(s.Git.ReadAt) > s.Limits.GitMaxAge {
 		b.add(GitStale, time.Time{}, "git was not read for more than %s", plan.Duration(s.Limits.GitMaxAge))
+	}
+}
+
+// requirements are asked for at the first stop: before it is left, what the
+// plan needs of the cluster must be there.
+func (s *state) requirements(b *blockers) {
+	if s.effective().IsZero() {
+		return
+	}
+	for _, u := range s.Unmet {
+		b.add(Unmet, time.Time{}, "the cluster does not meet what the plan requires: %s", u)
 	}
 }
 

@@ -218,7 +218,7 @@ func (r *Record) begin(in Input, d Decision) {
 	step := StepExpand
 	from := s.effective()
 	if d.Verb == Retreat || d.Verb == Rollback {
-		step = StepTraffic
+		step = StepPrepare
 		from = s.furthest(s.itinerary())
 	}
 	r.Move = &Move{

@@ -47,6 +47,7 @@ const (
 	Halted           Reason = "Halted"
 	TooManyRollbacks Reason = "TooManyRollbacks"
 	GitStale         Reason = "GitStale"
+	Unmet            Reason = "RequirementUnmet"
 	Manual           Reason = "Manual"
 	Cooldown         Reason = "Cooldown"
 	Baking           Reason = "Baking"
@@ -74,6 +75,9 @@ type Input struct {
 	Git    Git
 	// Observed is what was read back from cluster and gateway.
 	Observed Observed
+	// Unmet is what the cluster does not offer of what the plan requires. It
+	// is asked for at the first stop only.
+	Unmet []string
 	// Verdicts of the gates that Wants names.
 	Verdicts gates.Results
 	Limits   Limits
@@ -154,6 +158,9 @@ type Record struct {
 	Halt *HaltOf `json:"halt,omitempty"`
 	// Rollbacks are the times of automatic rollbacks, oldest first.
 	Rollbacks []time.Time `json:"rollbacks,omitempty"`
+	// Serial counts how often the record was saved: of two copies the one
+	// with the higher is newer.
+	Serial int64 `json:"serial,omitempty"`
 	// LiftedAt is when a hold was last lifted by a person.
 	LiftedAt time.Time `json:"liftedAt,omitzero"`
 	// CompletedAt is when the last stop's advance gates first passed.
@@ -185,11 +192,13 @@ type Good struct {
 }
 
 // Step of a move. A forward move goes Expand, Health, Traffic, Contract; a
-// backward one Traffic, Contract. Traffic is done when it was observed.
+// backward one Prepare, Traffic: it is done when the traffic is, and the
+// cluster follows what was applied. Traffic is done when it was observed.
 type Step string
 
 // The steps.
 const (
+	StepPrepare  Step = "Prepare"
 	StepExpand   Step = "Expand"
 	StepHealth   Step = "Health"
 	StepTraffic  Step = "Traffic"

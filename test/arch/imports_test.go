@@ -28,6 +28,9 @@ var table = []row{
 	}},
 	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
 	{folders: []string{"render"}, ours: []string{"plan"}, pure: true},
+	{folders: []string{"render/kustomize"}, ours: []string{"plan", "render"}, pure: true, others: []string{
+		"go.yaml.in/yaml/v4", "sigs.k8s.io/json", "sigs.k8s.io/yaml", "sigs.k8s.io/kustomize/api/*", "sigs.k8s.io/kustomize/kyaml/*",
+	}},
 	{folders: []string{"render/*"}, ours: []string{"plan", "render"}, pure: true, others: []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
 	{folders: []string{"reconciler/decide"}, ours: []string{"plan", "gates"}, pure: true},
 	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
@@ -36,7 +39,13 @@ var table = []row{
 	// or shows it may name that type.
 	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
-	{folders: []string{"reconciler/git", "reconciler/kube", "reconciler/dir", "reconciler/nginx", "reconciler/bridge"},
+	{folders: []string{"reconciler/kube/client"}, ours: []string{"plan", "render"}},
+	// The record in the cluster shows evidence too, and gates read objects.
+	{folders: []string{"reconciler/kube", "reconciler/kube/*"},
+		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates", "reconciler/kube/client"}},
+	// Gates read objects, of which the rendered ones may know.
+	{folders: []string{"reconciler/dir"}, ours: []string{"plan", "render", "reconciler/decide", "reconciler", "gates"}},
+	{folders: []string{"reconciler/git", "reconciler/nginx", "reconciler/bridge"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler"}},
 	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
 		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},

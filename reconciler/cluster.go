@@ -1,0 +1,310 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/render"
+)
+
+// prepareDeadline is how long a backward move waits for what must be brought
+// back before the traffic can return to it. Then the traffic moves all the
+// same, and a person is told.
+const prepareDeadline = 2 * time.Minute
+
+// fenced says why no effect may be begun, or nil.
+func (r *Reconciler) fenced() error {
+	if r.o.Fence == nil {
+		return nil
+	}
+	if err := r.o.Fence(); err != nil {
+		return fmt.Errorf("nothing is begun: %w", err)
+	}
+	return nil
+}
+
+// clusterAt is the cluster config of a version at a stop; nil where the phase
+// has none.
+func clusterAt(v plan.Version, stop plan.Position) *plan.Cluster {
+	if v.IsZero() {
+		return nil
+	}
+	ph := v.Plan.Phase(stop.Phase)
+	if ph == nil {
+		return nil
+	}
+	return ph.Cluster
+}
+
+// desired builds what a stop wants in the cluster.
+func (w *worker) desired(ctx context.Context, v plan.Version, stop plan.Position) (Desired, error) {
+	c := clusterAt(v, stop)
+	if w.r.o.Cluster == nil {
+		return Desired{}, errors.New("the daemon was started without a cluster, which the plan needs: see `changeover run --help`")
+	}
+	objects, err := w.r.o.Manifests(ctx, v, stop)
+	if err != nil {
+		return Desired{}, fmt.Errorf("build %s: %w", c.Path, err)
+	}
+	if len(objects) == 0 {
+		return Desired{}, fmt.Errorf("build %s: no objects came of it, and nothing is ever pruned for that", c.Path)
+	}
+	d := Desired{
+		Mark:    Mark{Key: w.key, Stop: stop, Revision: v.Revision, Holds: w.rec.Held()},
+		Objects: objects, Prune: *c.Prune, MaxPrune: *c.MaxPrune, Account: v.Plan.Spec.ServiceAccountName,
+	}
+	if a := w.rec.Applied; a != nil {
+		d.Mark.Since = a.Since
+	}
+	return d, nil
+}
+
+func (w *worker) expand(ctx context.Context, v plan.Version, stop plan.Position) error {
+	if clusterAt(v, stop) == nil {
+		return nil
+	}
+	ctx, cancel := effect(ctx, clusterDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, v, stop)
+	if err != nil {
+		return err
+	}
+	begun := w.r.o.Now()
+	err = w.r.o.Cluster.Expand(ctx, d)
+	w.r.metrics.applied(w.key, "cluster", w.r.o.Now().Sub(begun), err)
+	return err
+}
+
+func (w *worker) contract(ctx context.Context, v plan.Version, stop plan.Position) error {
+	if clusterAt(v, stop) == nil {
+		return nil
+	}
+	ctx, cancel := effect(ctx, clusterDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, v, stop)
+	if err != nil {
+		return err
+	}
+	return w.r.o.Cluster.Contract(ctx, d)
+}
+
+// healthy returns errMoving while what the stop wants is not ready: a state of
+// the plan. A person is told when that lasts.
+func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position) error {
+	c := clusterAt(v, stop)
+	if c == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, v, stop)
+	if err != nil {
+		return err
+	}
+	ok, why, err := w.r.o.Cluster.Healthy(ctx, d)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the health of %s: %w", stop, err)
+	case ok:
+		return nil
+	}
+	w.waits(why)
+	w.overdue(ctx, time.Duration(c.Timeout), why)
+	return errMoving
+}
+
+// waits notes what the move under way waits for.
+func (w *worker) waits(why string) {
+	if w.waiting != why {
+		w.log.Info("the move waits for health", "stop", w.rec.Move.To.String(), "why", why)
+	}
+	w.waiting = why
+}
+
+// overdue tells a person, once a move, that it has waited for too long.
+func (w *worker) overdue(ctx context.Context, limit time.Duration, why string) {
+	m, now := w.rec.Move, w.r.o.Now()
+	if now.Sub(m.Started) <= limit || w.told.Equal(m.Started) {
+		return
+	}
+	w.told = m.Started
+	w.append(ctx, Entry{
+		At: now, Verb: m.Verb, Reason: decide.NotHealthy, From: m.From, To: m.To,
+		Message: fmt.Sprintf("the move waits for more than %s: %s", plan.Duration(limit), why),
+	}, true)
+}
+
+// late reports whether a person was told that the move under way is overdue.
+func (w *worker) late() bool { return w.rec.Move != nil && w.told.Equal(w.rec.Move.Started) }
+
+// prepare brings back, before the traffic returns, what the stops between took
+// away from it: workloads with fewer replicas, or that are gone. It asks the
+// cluster nothing where by what was rendered nothing is lacking, and gives up
+// waiting at the deadline: then what can be moved is moved.
+func (w *worker) prepare(ctx context.Context, in *decide.Input, v plan.Version) error {
+	m := w.rec.Move
+	if clusterAt(v, m.To) == nil || w.r.o.Cluster == nil {
+		return nil
+	}
+	rctx, cancel := effect(ctx, observeDeadline)
+	defer cancel()
+	want, err := w.desired(rctx, v, m.To)
+	if err != nil {
+		w.log.Error("what the traffic returns to could not be built: it moves all the same", "err", err.Error())
+		return nil
+	}
+	lacks := w.lacking(rctx, in, want)
+	if len(lacks) == 0 {
+		return nil
+	}
+	if now := w.r.o.Now(); now.Sub(m.Started) > prepareDeadline {
+		w.overdue(ctx, prepareDeadline, w.waiting)
+		w.log.Error("what the traffic returns to is not ready: it moves all the same", "why", w.waiting)
+		return nil
+	}
+	return w.bringBack(ctx, want, lacks)
+}
+
+// lacking compares what the traffic returns to with what may be there now: what
+// was applied, and what a move that was under way would have left.
+func (w *worker) lacking(ctx context.Context, in *decide.Input, want Desired) []render.Object {
+	var out []render.Object
+	seen := map[render.ID]bool{}
+	add := func(v plan.Version, stop plan.Position) {
+		if clusterAt(v, stop) == nil {
+			return
+		}
+		d, err := w.desired(ctx, v, stop)
+		if err != nil {
+			return
+		}
+		for _, o := range render.Lacking(d.Objects, want.Objects) {
+			if id := o.ID(); !seen[id] {
+				seen[id] = true
+				out = append(out, o)
+			}
+		}
+	}
+	if a := in.Record.Applied; a != nil {
+		add(in.Applied, a.Stop)
+	}
+	add(in.Applied, w.rec.Move.From)
+	add(in.Head, w.rec.Move.From)
+	return out
+}
+
+func (w *worker) bringBack(ctx context.Context, want Desired, lacks []render.Object) error {
+	ectx, cancel := effect(ctx, clusterDeadline)
+	defer cancel()
+	if err := w.r.o.Cluster.Expand(ectx, want); err != nil {
+		w.waits(fmt.Sprintf("bring back what the traffic returns to: %v", err))
+		return errMoving
+	}
+	want.Objects = lacks
+	ok, why, err := w.r.o.Cluster.Healthy(ectx, want)
+	switch {
+	case err != nil:
+		why = err.Error()
+	case ok:
+		return nil
+	}
+	w.waits(why)
+	return errMoving
+}
+
+// follow brings the cluster to what was applied: after a backward move, in
+// which the traffic went first, and where it has drifted.
+func (w *worker) follow(ctx context.Context, in *decide.Input) error {
+	a, part := w.rec.Applied, w.observed.Cluster
+	if a == nil || !part.Known || w.synced || in.Git.Gone {
+		return nil
+	}
+	v, err := w.version(ctx, a.Revision)
+	if err != nil {
+		return err
+	}
+	if w.failures == 0 {
+		w.log.Warn("the cluster is not as it was applied: it is applied again", "stop", a.Stop.String(), "why", part.Message)
+	}
+	w.r.metrics.drift(w.key)
+	w.observedAt = time.Time{}
+	if err := w.expand(ctx, v, a.Stop); err != nil {
+		return fmt.Errorf("apply %s to the cluster again: %w", a.Stop, err)
+	}
+	hctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	d, err := w.desired(hctx, v, a.Stop)
+	if err != nil {
+		return err
+	}
+	ok, why, err := w.r.o.Cluster.Healthy(hctx, d)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the health of %s: %w", a.Stop, err)
+	case !ok:
+		w.waiting = why
+		return nil
+	}
+	if err := w.contract(ctx, v, a.Stop); err != nil {
+		return fmt.Errorf("contract the cluster for %s: %w", a.Stop, err)
+	}
+	return w.markCluster(ctx, v)
+}
+
+// markCluster lets the cluster carry what a lost record is rebuilt from, where
+// no gateway does.
+func (w *worker) markCluster(ctx context.Context, v plan.Version) error {
+	a := w.rec.Applied
+	if v.Plan.Spec.Gateway != nil || clusterAt(v, a.Stop) == nil {
+		return nil
+	}
+	ctx, cancel := effect(ctx, driftDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, v, a.Stop)
+	if err != nil {
+		return err
+	}
+	if err := w.r.o.Cluster.SetMark(ctx, d); err != nil {
+		return fmt.Errorf("mark the inventory: %w", err)
+	}
+	return nil
+}
+
+// observeCluster reads the live objects of what was applied.
+func (w *worker) observeCluster(ctx context.Context, in decide.Input) decide.Part {
+	w.synced = true
+	if in.Record.Applied == nil || clusterAt(in.Applied, in.Record.Applied.Stop) == nil {
+		return decide.Part{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, in.Applied, in.Record.Applied.Stop)
+	if err != nil {
+		return decide.Part{Known: true, Message: err.Error()}
+	}
+	st, err := w.r.o.Cluster.Observe(ctx, d)
+	if err != nil {
+		return decide.Part{Known: true, Message: err.Error()}
+	}
+	w.synced = st.InSync && (in.Applied.Plan.Spec.Gateway != nil || st.Mark.same(d.Mark))
+	return decide.Part{Known: true, Healthy: st.InSync && st.Healthy, Message: st.Message}
+}
+
+// Wake has a plan evaluated at once, and what is observed of it read anew: a
+// live object of its changed. It may be called from any goroutine.
+func (r *Reconciler) Wake(key plan.Key) {
+	r.mu.Lock()
+	w, ok := r.plans[key]
+	r.mu.Unlock()
+	if !ok || r.queue == nil {
+		return
+	}
+	w.mu.Lock()
+	w.woken = true
+	w.mu.Unlock()
+	r.queue.Add(key)
+}
