@@ -93,7 +93,7 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 			return fmt.Errorf("move the traffic to %s: %w", m.To, err)
 		}
 		if back(m) {
-			return w.finish(ctx, in, v)
+			return w.arrive(ctx, in, v)
 		}
 		return w.stepped(ctx, decide.StepContract)
 	case decide.StepContract:
@@ -106,6 +106,17 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 		return w.finish(ctx, in, v)
 	}
 	return fmt.Errorf("go on with the move to %s: unknown step %q in the record", m.To, m.Step)
+}
+
+// arrive ends a backward move: the cluster follows. In a plan without a gateway
+// the cluster is all there is, and nothing is applied before it was changed.
+func (w *worker) arrive(ctx context.Context, in *decide.Input, v plan.Version) error {
+	if v.Plan.Spec.Gateway == nil {
+		if err := w.expand(ctx, v, w.rec.Move.To); err != nil {
+			return fmt.Errorf("bring the cluster back to %s: %w", w.rec.Move.To, err)
+		}
+	}
+	return w.finish(ctx, in, v)
 }
 
 func back(m decide.Move) bool { return m.Verb == decide.Rollback || m.Verb == decide.Retreat }
@@ -177,8 +188,8 @@ func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) e
 	w.observed.Gateway = decide.Part{Known: v.Plan.Spec.Gateway != nil, Healthy: true, Stop: m.To}
 	w.observedAt, w.observedStop = now, m.To
 	w.observed.Cluster = decide.Part{Known: clusterAt(v, m.To) != nil, Healthy: true}
-	if back(m) {
-		w.observedAt = time.Time{} // the cluster has yet to follow
+	if back(m) && w.observed.Cluster.Known {
+		w.observedAt, w.observed.Cluster.Drifted = time.Time{}, true // it has yet to follow
 	}
 	w.r.metrics.moved(w.key, m, now, w.breach)
 	w.breach = time.Time{}

@@ -92,6 +92,21 @@ func (w *worker) contract(ctx context.Context, v plan.Version, stop plan.Positio
 	return w.r.o.Cluster.Contract(ctx, d)
 }
 
+// health reports whether what a stop wants is ready.
+func (w *worker) health(ctx context.Context, v plan.Version, stop plan.Position) (bool, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
+	defer cancel()
+	d, err := w.desired(ctx, v, stop)
+	if err != nil {
+		return false, "", err
+	}
+	ok, why, err := w.r.o.Cluster.Healthy(ctx, d)
+	if err != nil {
+		return false, "", fmt.Errorf("read the health of %s: %w", stop, err)
+	}
+	return ok, why, nil
+}
+
 // healthy returns errMoving while what the stop wants is not ready: a state of
 // the plan. A person is told when that lasts.
 func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position) error {
@@ -99,16 +114,10 @@ func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position
 	if c == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
-	defer cancel()
-	d, err := w.desired(ctx, v, stop)
-	if err != nil {
-		return err
-	}
-	ok, why, err := w.r.o.Cluster.Healthy(ctx, d)
+	ok, why, err := w.health(ctx, v, stop)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read the health of %s: %w", stop, err)
+		return err
 	case ok:
 		return nil
 	}
@@ -220,31 +229,27 @@ func (w *worker) bringBack(ctx context.Context, want Desired, lacks []render.Obj
 // which the traffic went first, and where it has drifted.
 func (w *worker) follow(ctx context.Context, in *decide.Input) error {
 	a, part := w.rec.Applied, w.observed.Cluster
-	if a == nil || !part.Known || w.synced || in.Git.Gone {
+	if a == nil || !part.Known || !part.Drifted || in.Git.Gone {
 		return nil
 	}
 	v, err := w.version(ctx, a.Revision)
 	if err != nil {
 		return err
 	}
-	if w.failures == 0 {
-		w.log.Warn("the cluster is not as it was applied: it is applied again", "stop", a.Stop.String(), "why", part.Message)
+	if !w.behind {
+		if w.failures == 0 {
+			w.log.Warn("the cluster is not as it was applied: it is applied again", "stop", a.Stop.String(), "why", part.Message)
+		}
+		w.r.metrics.drift(w.key)
 	}
-	w.r.metrics.drift(w.key)
 	w.observedAt = time.Time{}
 	if err := w.expand(ctx, v, a.Stop); err != nil {
-		return fmt.Errorf("apply %s to the cluster again: %w", a.Stop, err)
+		return fmt.Errorf("apply %s to the cluster: %w", a.Stop, err)
 	}
-	hctx, cancel := context.WithTimeout(ctx, observeDeadline)
-	defer cancel()
-	d, err := w.desired(hctx, v, a.Stop)
-	if err != nil {
-		return err
-	}
-	ok, why, err := w.r.o.Cluster.Healthy(hctx, d)
+	ok, why, err := w.health(ctx, v, a.Stop)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read the health of %s: %w", a.Stop, err)
+		return err
 	case !ok:
 		w.waiting = why
 		return nil
@@ -274,24 +279,39 @@ func (w *worker) markCluster(ctx context.Context, v plan.Version) error {
 	return nil
 }
 
-// observeCluster reads the live objects of what was applied.
+// observeCluster reads the live objects of what was applied, and while a move
+// forward is under way those of what it moves to.
 func (w *worker) observeCluster(ctx context.Context, in decide.Input) decide.Part {
-	w.synced = true
-	if in.Record.Applied == nil || clusterAt(in.Applied, in.Record.Applied.Stop) == nil {
+	v, stop := in.Applied, in.Record.Applied.Stop
+	m := w.rec.Move
+	if m != nil && m.To != stop && !back(*m) && in.Head.Revision == m.Revision {
+		v, stop = in.Head, m.To
+	}
+	if clusterAt(v, stop) == nil {
 		return decide.Part{}
+	}
+	unknown := func(err error) decide.Part { return decide.Part{Known: true, Message: err.Error()} }
+	if m != nil {
+		// It is between two stops, which is no drift.
+		ok, why, err := w.health(ctx, v, stop)
+		if err != nil {
+			return unknown(err)
+		}
+		return decide.Part{Known: true, Healthy: ok, Message: why}
 	}
 	ctx, cancel := context.WithTimeout(ctx, observeDeadline)
 	defer cancel()
-	d, err := w.desired(ctx, in.Applied, in.Record.Applied.Stop)
+	d, err := w.desired(ctx, v, stop)
 	if err != nil {
-		return decide.Part{Known: true, Message: err.Error()}
+		return unknown(err)
 	}
 	st, err := w.r.o.Cluster.Observe(ctx, d)
 	if err != nil {
-		return decide.Part{Known: true, Message: err.Error()}
+		return unknown(err)
 	}
-	w.synced = st.InSync && (in.Applied.Plan.Spec.Gateway != nil || st.Mark.same(d.Mark))
-	return decide.Part{Known: true, Healthy: st.InSync && st.Healthy, Message: st.Message}
+	unmarked := v.Plan.Spec.Gateway == nil && !st.Mark.same(d.Mark)
+	w.behind = st.Mark == nil || st.Mark.Stop != stop || st.Mark.Revision != d.Mark.Revision || unmarked
+	return decide.Part{Known: true, Healthy: st.Healthy, Drifted: !st.InSync || unmarked, Message: st.Message}
 }
 
 // Wake has a plan evaluated at once, and what is observed of it read anew: a

@@ -282,8 +282,7 @@ func (w *worker) observe(ctx context.Context, in decide.Input) {
 	woken := w.woken
 	w.woken = false
 	w.mu.Unlock()
-	fine := func(p decide.Part) bool { return !p.Known || p.Healthy }
-	settled := w.rec.Move == nil && !woken && fine(w.observed.Gateway) && fine(w.observed.Cluster) &&
+	settled := w.rec.Move == nil && !woken && !w.observed.Gateway.Ill() && !w.observed.Cluster.Ill() &&
 		in.Record.Applied != nil && w.observedStop == in.Record.Applied.Stop &&
 		in.Head.Plan != nil && in.Head.Plan.Spec.Position == w.observedStop
 	if settled && in.Now.Sub(w.observedAt) < w.r.o.DriftInterval {

@@ -25,7 +25,7 @@ type pushResult struct {
 // neither traffic nor cluster waits for it, nor it for them.
 func (w *worker) startPush(ctx context.Context) {
 	p := w.rec.Pending
-	if p == nil || p.Branch != "" || ctx.Err() != nil {
+	if p == nil || p.Branch != "" || ctx.Err() != nil || w.r.fenced() != nil {
 		return
 	}
 	w.mu.Lock()

@@ -146,7 +146,7 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 		return StateQuarantined
 	case d.Verb == decide.Complete:
 		return StateComplete
-	case (ill(in.Observed.Gateway) || ill(in.Observed.Cluster)) && rec.Applied != nil && d.Verb == decide.Hold:
+	case (in.Observed.Gateway.Ill() || in.Observed.Cluster.Ill()) && rec.Applied != nil && d.Verb == decide.Hold:
 		return StateDegraded
 	case d.Reason == decide.Steady:
 		return StateSteady
@@ -155,8 +155,6 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 	}
 	return StateProgressing
 }
-
-func ill(p decide.Part) bool { return p.Known && !p.Healthy }
 
 // Statuses of all plans, sorted by key.
 func (r *Reconciler) Statuses() []Status {

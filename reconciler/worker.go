@@ -31,7 +31,8 @@ type worker struct {
 	failures int // works in a row that failed
 
 	observed   decide.Observed
-	mark       *Mark // as last observed
+	mark       *Mark // as last observed in the gateway
+	behind     bool  // the cluster has yet to follow what was applied
 	observedAt time.Time
 	// observedStop is the stop that was applied when it was observed.
 	observedStop plan.Position

@@ -173,12 +173,12 @@ func (s *state) resumeBackward() (Decision, bool) {
 	return d, true
 }
 
-// resume goes on with a move. While it fails it takes up newer content, which
-// may be how a person mends it.
+// resume goes on with a move. While it fails, or waits for health, it takes up
+// newer content, which may be how a person mends it.
 func (s *state) resume(m *Move) Decision {
 	d := Decision{Verb: m.Verb, Target: m.To, Revision: m.Revision, Reason: Resuming, Message: resuming(m)}
 	_, held := s.Record.heldBy(s.itinerary())
-	if m.Attempts > 0 && !held && s.Head.Live != m.Live && onItinerary(s.Head, m.To) && s.sameGateway() {
+	if (m.Attempts > 0 || m.Step == StepHealth) && !held && s.Head.Live != m.Live && onItinerary(s.Head, m.To) && s.sameGateway() {
 		d.Revision = s.Head.Revision
 		d.Message += "; newer content is taken up"
 	}

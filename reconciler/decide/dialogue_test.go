@@ -20,7 +20,9 @@ import (
 //	at +DURATION                              lets time pass and reads Git again
 //	git stale|read|gone|invalid               the state of the branch
 //	signal GATE=VERDICT [now=VERDICT]         a gate's verdict from here on
-//	observe gateway=STOP healthy=BOOL
+//	observe gateway=STOP healthy=BOOL [cluster=BOOL]
+//	unmet TEXT                                what the cluster does not offer
+//	step STEP                                 the move has come to that step
 //	decide                                    prints the decision and begins it
 //	fail MESSAGE                              the attempt at the move failed
 //	done                                      the move was observed
@@ -81,7 +83,20 @@ func say(t *testing.T, w *world, d *datadriven.TestData) string {
 			d.Fatalf(t, "%v", err)
 		}
 		w.observed.Gateway = Part{Known: true, Stop: pos, Healthy: healthy, Message: "seen otherwise"}
+		var cluster bool
+		if d.MaybeScanArgs(t, "cluster", &cluster) {
+			w.observed.Cluster = Part{Known: true, Healthy: cluster, Message: "Deployment so/web: 0 of 1 replicas are ready"}
+		}
 		return ""
+	case "unmet":
+		w.unmet = nil
+		for _, a := range d.CmdArgs {
+			w.unmet = append(w.unmet, a.Key)
+		}
+		return ""
+	case "step":
+		w.rec = w.rec.Stepped(Step(d.CmdArgs[0].Key))
+		return w.String() + "\n"
 	}
 	return act(t, w, d)
 }

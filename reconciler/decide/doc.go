@@ -19,9 +19,10 @@
 //	 6  a rollback gate breached, onBreach revert, in      Rollback Breach
 //	    its window
 //	 7  the same, but freeze or outside the window         Halt BreachFrozen
-//	 8  a forward move under way                           resume it; while it fails it takes up
-//	                                                       newer content; after a row 7, or while
-//	                                                       Git is stale, hold
+//	 8  a forward move under way                           resume it; while it fails, or waits
+//	                                                       for health, it takes up newer content;
+//	                                                       after a row 7, or while Git is stale,
+//	                                                       hold
 //	8a  record and gateway differ, and no move says why    Halt StateMismatch
 //	 9  the raise or content is held, or a revert is not   Hold Quarantined
 //	    on the branch yet
@@ -34,12 +35,21 @@
 //	13  same stop                                          Hold Steady
 //	14  ahead, halted                                      Hold Halted
 //	15  ahead, Git not read for gitMaxAge                  Hold GitStale
-//	16  ahead, and too many rollbacks today, manual        Hold, with the reason of the first
-//	    phase, cooldown, bake, pause, advance or enter     that blocks; the message names all
-//	    gate, or a rollback expression true without its
-//	    `for`
+//	16  ahead, and a requirement unmet at the first stop,  Hold, with the reason of the first
+//	    too many rollbacks today, manual phase, cooldown,  that blocks; the message names all
+//	    bake, pause, advance or enter gate, or a rollback
+//	    expression true without its `for`
 //	17  ahead, cluster or gateway not healthy              Hold NotHealthy
 //	18  otherwise                                          Advance to the next stop
+//
+// # Moves
+//
+// A forward move goes Expand, Health, Traffic, Contract: what is added is there
+// and healthy before traffic relies on it, and what is taken away goes after the
+// traffic has left it. A backward move goes Prepare, Traffic and is done then:
+// Prepare brings back what the traffic returns to, and nothing else comes before
+// the traffic. The cluster follows what was applied, as it does after a drift,
+// and until it does nothing moves forward (row 17).
 //
 // Row 11 leaves health out: a content commit is how a person mends what is not
 // healthy.

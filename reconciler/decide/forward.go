@@ -166,7 +166,7 @@ func (s *state) stale(b *blockers) {
 // requirements are asked for at the first stop: before it is left, what the
 // plan needs of the cluster must be there.
 func (s *state) requirements(b *blockers) {
-	if s.effective().IsZero() {
+	if eff := s.effective(); eff.IsZero() || s.itinerary().Index(eff) > 0 {
 		return
 	}
 	for _, u := range s.Unmet {
@@ -282,7 +282,7 @@ func (s *state) unhealthy(b *blockers) {
 		name string
 		part Part
 	}{{"cluster", s.Observed.Cluster}, {"gateway", s.Observed.Gateway}} {
-		if x.part.Known && !x.part.Healthy && !s.effective().IsZero() {
+		if x.part.Ill() && !s.effective().IsZero() {
 			b.add(NotHealthy, time.Time{}, "%s is not healthy at %s: %s", x.name, s.effective(), x.part.Message)
 		}
 	}

@@ -112,9 +112,14 @@ type Observed struct {
 type Part struct {
 	Known   bool          `json:"known"`
 	Stop    plan.Position `json:"stop"`    // the position it is at; none where that cannot be told
-	Healthy bool          `json:"healthy"` // serves that position as rendered
-	Message string        `json:"message,omitempty"`
+	Healthy bool          `json:"healthy"` // serves that position as rendered, or is ready
+	// Drifted: it is not as it was applied, or has yet to follow.
+	Drifted bool   `json:"drifted,omitempty"`
+	Message string `json:"message,omitempty"`
 }
+
+// Ill reports whether the part is known not to be as it should.
+func (p Part) Ill() bool { return p.Known && (!p.Healthy || p.Drifted) }
 
 // Decision is what the pure core says to do. It is data only: the caller
 // journals it, carries it out and reports it.

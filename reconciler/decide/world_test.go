@@ -19,6 +19,7 @@ type world struct {
 	rec      Record
 	git      Git
 	observed Observed
+	unmet    []string
 	limits   Limits
 	verdicts map[string]gates.Verdict // by gate name, or REVISION/name
 	instant  map[string]gates.Verdict
@@ -78,7 +79,7 @@ func copyOf(p *plan.Plan) *plan.Plan {
 
 // input gathers what a decision reads, verdicts included.
 func (w *world) input() Input {
-	in := Input{Head: w.valid, Record: w.rec, Git: w.git, Observed: w.observed, Limits: w.limits, Now: w.now}
+	in := Input{Head: w.valid, Record: w.rec, Git: w.git, Observed: w.observed, Unmet: w.unmet, Limits: w.limits, Now: w.now}
 	if a := w.rec.Applied; a != nil {
 		in.Applied = w.versions[a.Revision]
 	}
