@@ -51,6 +51,13 @@ func (b *builder) blob(h plumbing.Hash, max int64) ([]byte, bool, error) {
 	return b.base.blob(h, max)
 }
 
+func (b *builder) size(h plumbing.Hash) (int64, error) {
+	if o, ok := b.made[h]; ok {
+		return int64(len(o.data)), nil
+	}
+	return b.base.size(h)
+}
+
 func (b *builder) put(kind plumbing.ObjectType, data []byte) plumbing.Hash {
 	h := plumbing.ComputeHash(kind, data)
 	if _, ok := b.made[h]; !ok {

@@ -31,6 +31,8 @@ type objects interface {
 	tree(h plumbing.Hash) ([]entry, error)
 	// blob returns a file's bytes, or only the first max.
 	blob(h plumbing.Hash, max int64) (b []byte, whole bool, err error)
+	// size is a file's, in bytes; it is not read for that.
+	size(h plumbing.Hash) (int64, error)
 }
 
 // commit is what is needed of a commit object.

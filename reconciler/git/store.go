@@ -128,6 +128,17 @@ func (s *store) blob(h plumbing.Hash, max int64) ([]byte, bool, error) {
 	return b, whole, err
 }
 
+func (s *store) size(h plumbing.Hash) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, err := s.st.EncodedObjectSize(h)
+	if err != nil {
+		s.damaged.Store(true)
+		return 0, fmt.Errorf("read the size of %s: %w", h, err)
+	}
+	return n, nil
+}
+
 func (s *store) has(h plumbing.Hash) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
