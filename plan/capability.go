@@ -3,33 +3,92 @@ package plan
 import (
 	"fmt"
 	"regexp"
+	"strings"
+)
+
+// capability is something that not every gateway can do, in words that go
+// behind "cannot".
+type capability string
+
+const (
+	stick     capability = "keep callers on one side"
+	answer    capability = "answer requests itself"
+	matchExpr capability = "match paths by an expression"
+	copies    capability = "mirror requests"
+	rewrites  capability = "rewrite requests"
 )
 
 // abilities are what a gateway can do, as far as gateways differ.
 type abilities struct {
-	name string
+	name  string // the field of spec.gateway
+	write string // how a plan names it
 	// header are the names of request headers that it can read.
 	header *regexp.Regexp
 	// silent is a status that it does not send; 0: none.
 	silent int
+	// url and service: it reaches backends so.
+	url, service bool
+	// lacks is what it cannot do, and why where there is more to say.
+	lacks map[capability]string
 }
 
-// The abilities of the gateways. nginx drops request headers with other
-// characters in their names, and closes the connection on 444.
-var (
-	nginxAbilities  = abilities{name: "nginx", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444}
-	bridgeAbilities = abilities{name: "bridge", header: token}
-)
+// gateways are all there are. nginx drops request headers with other characters
+// in their names, and closes the connection on 444.
+var gateways = []abilities{
+	{name: "gatewayAPI", write: "gateway: {gatewayAPI: ...}", header: token, service: true, lacks: map[capability]string{
+		stick:     ": weights are random for each request",
+		answer:    ": an HTTPRoute has no direct response",
+		matchExpr: ": each implementation reads expressions in its own way",
+	}},
+	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
+		lacks: map[capability]string{copies: "", rewrites: ""}},
+	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true,
+		lacks: map[capability]string{copies: "", rewrites: ""}},
+}
 
-// abilities are those of the plan's gateway.
-func (v *validator) abilities() abilities {
-	if g := v.p.Spec.Gateway; g != nil && g.NGINX != nil {
-		return nginxAbilities
+// gatewayNames are the gateways that a plan names, in the order of the table.
+func gatewayNames(g *Gateway) (names []string) {
+	for i, set := range []bool{g.GatewayAPI != nil, g.NGINX != nil, g.Bridge != nil} {
+		if set {
+			names = append(names, gateways[i].name)
+		}
 	}
-	return bridgeAbilities
+	return names
 }
 
-// offerBridge ends a hint about something that another gateway cannot do.
+// abilities are those of the plan's gateway; where it names none or several,
+// nothing is lacking.
+func (v *validator) abilities() abilities {
+	if v.p.Spec.Gateway != nil {
+		if names := gatewayNames(v.p.Spec.Gateway); len(names) == 1 {
+			for _, g := range gateways {
+				if g.name == names[0] {
+					return g
+				}
+			}
+		}
+	}
+	return abilities{header: token}
+}
+
+// capable reports a field that needs what the gateway cannot do. The hint
+// begins with what else would help.
+func (v *validator) capable(path string, c capability, instead string) {
+	can := v.abilities()
+	why, lacks := can.lacks[c]
+	if !lacks {
+		return
+	}
+	var offers []string
+	for _, g := range gateways {
+		if _, lacks := g.lacks[c]; !lacks {
+			offers = append(offers, g.write)
+		}
+	}
+	v.at(path, "capability", fmt.Sprintf("%s cannot %s%s", can.name, c, why), instead+", or use "+strings.Join(offers, " or "))
+}
+
+// offerBridge ends a hint about something that nginx cannot do.
 func offerBridge(hint string) string { return hint + ", or use gateway: {bridge: {}}" }
 
 // named checks the name of a header, cookie or query parameter: that it is one

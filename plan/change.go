@@ -34,8 +34,8 @@ type Change struct {
 	Content bool `json:"content,omitempty"`
 	Live    bool `json:"live,omitempty"`
 	// Fields that differ, sorted, position and suspend among them. Phases,
-	// gates and signals stand with their names, other elements of lists with
-	// their index: spec.phases[gradual].gates.rollback[errors].expr.
+	// gates and parentRefs stand with their names, other elements of lists
+	// with their index: spec.phases[gradual].gates.rollback[errors].expr.
 	Fields []string `json:"fields,omitempty"`
 	// Removed stops: on the older itinerary and not on the newer one.
 	Removed []Position `json:"removed,omitempty"`

@@ -60,6 +60,18 @@ func TestCompareSaysWhatChanged(t *testing.T) {
 			c.Content, c.Live, c.Fields = true, true, []string{"spec.identity.cohort"}
 			return c
 		}},
+		"a kustomization is live": {"      bake: 1h", "      cluster: {path: cluster/gradual}\n      bake: 1h", func(c plan.Change) plan.Change {
+			c.Content, c.Live, c.Fields = true, true, []string{"spec.phases[gradual].cluster"}
+			return c
+		}},
+		"objects are quiet": {"  phases:", "  objects: {orders: {apiVersion: apps/v1, kind: Deployment, name: orders}}\n  phases:", func(c plan.Change) plan.Change {
+			c.Content, c.Fields = true, []string{"spec.objects"}
+			return c
+		}},
+		"what is required is quiet": {"  phases:", "  requires: {kubernetes: \">=1.29\"}\n  phases:", func(c plan.Change) plan.Change {
+			c.Content, c.Fields = true, []string{"spec.requires"}
+			return c
+		}},
 		"a removed stop": {"percent: 10}\n", "percent: 50}\n", func(c plan.Change) plan.Change {
 			c.To, c.Direction, c.Content, c.Live = at("gradual", 50), plan.Unknown, true, true
 			c.Removed = []plan.Position{at("gradual", 10)}
@@ -80,6 +92,64 @@ func TestCompareSaysWhatChanged(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// kube is a good plan that uses a cluster.
+const kube = `apiVersion: changeover.dev/v1alpha1
+kind: MigrationPlan
+metadata: {name: orders}
+spec:
+  position: {phase: setup}
+  requires: {kubernetes: ">=1.29", apis: [apps/v1/Deployment]}
+  serviceAccountName: orders
+  backends:
+    legacy: {service: {name: legacy, port: 8080}}
+    modern: {service: {name: modern, port: 8000}}
+  gateway: {gatewayAPI: {parentRefs: [{name: edge}], hostnames: [shop.example.com]}}
+  objects:
+    orders: {apiVersion: apps/v1, kind: Deployment, name: orders}
+  phases:
+    - name: setup
+      cluster: {path: cluster/setup}
+      routes:
+        - match: {path: /orders}
+          to: legacy
+          mirror: {percent: 10}
+          rewrite: {path: /v2/orders}
+        - to: legacy
+`
+
+func TestCompareSaysWhatChangedOfACluster(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, new string
+		live     bool
+		field    string
+	}{
+		"the path":            {"cluster/setup", "cluster/other", true, "spec.phases[setup].cluster.path"},
+		"prune":               {"{path: cluster/setup}", "{path: cluster/setup, prune: false}", true, "spec.phases[setup].cluster.prune"},
+		"maxPrune":            {"{path: cluster/setup}", "{path: cluster/setup, maxPrune: 5}", false, "spec.phases[setup].cluster.maxPrune"},
+		"the timeout":         {"{path: cluster/setup}", "{path: cluster/setup, timeout: 1m}", false, "spec.phases[setup].cluster.timeout"},
+		"the account":         {"serviceAccountName: orders", "serviceAccountName: other", true, "spec.serviceAccountName"},
+		"a Service":           {"port: 8000", "port: 8001", true, "spec.backends.modern.service.port"},
+		"a parent":            {"{name: edge}", "{name: edge, sectionName: https}", true, "spec.gateway.gatewayAPI.parentRefs[edge].sectionName"},
+		"a hostname":          {"shop.example.com", "shop.example.org", true, "spec.gateway.gatewayAPI.hostnames[0]"},
+		"a mirror":            {"percent: 10", "percent: 11", true, "spec.phases[setup].routes[0].mirror.percent"},
+		"a rewrite":           {"/v2/orders", "/v3/orders", true, "spec.phases[setup].routes[0].rewrite.path"},
+		"the object's kind":   {"kind: Deployment", "kind: StatefulSet", false, "spec.objects.orders.kind"},
+		"the version's range": {">=1.29", ">=1.30", false, "spec.requires.kubernetes"},
+		"the APIs":            {"[apps/v1/Deployment]", "[apps/v1/StatefulSet]", false, "spec.requires.apis[0]"},
+	} {
+		got := plan.Compare(good(t, kube), good(t, strings.Replace(kube, c.old, c.new, 1)))
+		if !got.Content || got.Live != c.live || !cmp.Equal(got.Fields, []string{c.field}) {
+			t.Errorf("%s: %+v, want %s, live %v", name, got, c.field, c.live)
+		}
+	}
+	spelled := strings.NewReplacer("cluster/setup}", "cluster/setup, prune: true, maxPrune: 20, timeout: 5m}",
+		"{name: legacy, port", "{name: legacy, namespace: default, port", "{name: edge}", "{name: edge, namespace: default}",
+		"Deployment, name: orders}", "Deployment, namespace: default, name: orders}").Replace(kube)
+	if got := plan.Compare(good(t, kube), good(t, spelled)); !got.IsZero() || spelled == kube {
+		t.Errorf("defaults that are spelled out: %+v", got)
 	}
 }
 

@@ -141,6 +141,32 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	}
 }
 
+func TestDefaultsOfAClusterAreFilledIn(t *testing.T) {
+	p := good(t, strings.ReplaceAll(kube, "{name: orders}", "{name: orders, namespace: shop}"))
+	g := p.Spec.Gateway.GatewayAPI
+	for what, got := range map[string]string{
+		"the HTTPRoute": g.Namespace, "the Gateway": g.ParentRefs[0].Namespace,
+		"the Service of legacy": p.Spec.Backends.Legacy.Service.Namespace, "the Service of modern": p.Spec.Backends.Modern.Service.Namespace,
+		"the object": p.Spec.Objects["orders"].Namespace,
+	} {
+		if got != "shop" {
+			t.Errorf("namespace of %s is %q, want that of the plan", what, got)
+		}
+	}
+	c := p.Phase("setup").Cluster
+	if !*c.Prune || *c.MaxPrune != 20 || c.Timeout.String() != "5m" {
+		t.Errorf("cluster: prune %v, maxPrune %d, timeout %s", *c.Prune, *c.MaxPrune, c.Timeout)
+	}
+	p = good(t, strings.NewReplacer("{parentRefs:", "{namespace: edge, parentRefs:", "cluster/setup}", "cluster/setup, prune: false, maxPrune: 0}").Replace(kube))
+	g, c = p.Spec.Gateway.GatewayAPI, p.Phase("setup").Cluster
+	if g.ParentRefs[0].Namespace != "edge" || p.Spec.Backends.Modern.Service.Namespace != "edge" || p.Spec.Objects["orders"].Namespace != "default" {
+		t.Errorf("beside an HTTPRoute in edge: %+v, %+v", g.ParentRefs, p.Spec)
+	}
+	if *c.Prune || *c.MaxPrune != 0 {
+		t.Errorf("cluster: prune %v, maxPrune %d", *c.Prune, *c.MaxPrune)
+	}
+}
+
 func TestWhatTheFileSaysIsKept(t *testing.T) {
 	p := good(t, with(t, "bake: 1h", "bake: {10: 1h, 50: 1d12h}\n      rollback: {onBreach: freeze, depth: plan, window: 2d}"))
 	ph := p.Phase("gradual")

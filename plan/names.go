@@ -16,11 +16,27 @@ var (
 	cohort     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 	method     = regexp.MustCompile(`^[A-Z][A-Z-]{0,31}$`)
 	hostname   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$`)
+	apiKind    = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{0,62}$`)
+	apiVersion = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
 )
 
-const labelForm = "use lower-case letters, digits and -, at most 63, with a letter or digit at both ends"
+const (
+	labelForm     = "use lower-case letters, digits and -, at most 63, with a letter or digit at both ends"
+	subdomainForm = "use lower-case letters, digits and -, in parts with . between them, at most 253, with a letter or digit at both ends of each part"
+)
 
-// celWords cannot be the name of a signal: CEL reads them as its own.
+// isSubdomain reports whether a name is a DNS-1123 subdomain: labels with dots
+// between them.
+func isSubdomain(s string) bool {
+	for part := range strings.SplitSeq(s, ".") {
+		if !label.MatchString(part) {
+			return false
+		}
+	}
+	return len(s) <= 253
+}
+
+// celWords cannot be the name of a signal or object: CEL reads them as its own.
 var celWords = []string{
 	"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
 	"import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
@@ -45,3 +61,9 @@ var gatewayHeaders = []string{"connection", "content-length", "date", "keep-aliv
 func isGatewayHeader(header string) bool {
 	return slices.Contains(gatewayHeaders, strings.ToLower(header))
 }
+
+// SafeMethods change nothing at the side that is asked: requests with others
+// are copied only where a plan says why they may be.
+var SafeMethods = []string{"GET", "HEAD", "OPTIONS"}
+
+func isSafe(method string) bool { return slices.Contains(SafeMethods, method) }

@@ -3,10 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -39,6 +36,16 @@ func (v *validator) within(path string, offset int, code, message, hint string) 
 	v.problems = append(v.problems, v.d.Problem(path, offset, code, message, hint))
 }
 
+// secret reports a problem of a value that may hold a password: the source line
+// is not repeated, and neither may the message do so.
+func (v *validator) secret(path, code, message, hint string) {
+	n := len(v.problems)
+	v.at(path, code, message, hint)
+	for i := range v.problems[n:] {
+		v.problems[n+i].Source = ""
+	}
+}
+
 // whole reports whether everything at and below a path was read, so that it can
 // be judged as a whole.
 func (v *validator) whole(path string) bool {
@@ -67,8 +74,7 @@ func (v *validator) plan() {
 	}
 	v.label("metadata.name", "the name of a plan", p.Metadata.Name)
 	v.label("metadata.namespace", "a namespace", p.Metadata.Namespace)
-	v.backend("spec.backends.legacy.url", p.Spec.Backends.Legacy.URL)
-	v.backend("spec.backends.modern.url", p.Spec.Backends.Modern.URL)
+	v.backends()
 	v.gateway()
 	v.identity()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Signals)) {
@@ -76,6 +82,11 @@ func (v *validator) plan() {
 	}
 	v.phases()
 	v.position()
+	v.requires()
+	for _, name := range slices.Sorted(maps.Keys(p.Spec.Objects)) {
+		v.object(name, p.Spec.Objects[name])
+	}
+	v.account()
 }
 
 // label checks a DNS-1123 label.
@@ -85,64 +96,22 @@ func (v *validator) label(path, what, name string) {
 	}
 }
 
-const urlForm = "write it as http://HOST:PORT or https://HOST:PORT"
+// subdomain checks a DNS-1123 subdomain.
+func (v *validator) subdomain(path, what, name string) {
+	if !isSubdomain(name) {
+		v.at(path, "name", fmt.Sprintf("%s cannot be %s", shorten(name), what), subdomainForm)
+	}
+}
 
-// backend checks the URL of a backend: where to connect to, nothing more.
-func (v *validator) backend(path, raw string) {
-	report := func(message string) { v.at(path, "backend-url", message, urlForm) }
-	u, err := url.Parse(raw)
+// variable checks a name by which expressions read something: what is it with
+// its article, read how they do.
+func (v *validator) variable(path, what, name, read string) {
 	switch {
-	case strings.Contains(raw, "@"):
-		// Neither the message nor the source line may repeat a password.
-		n := len(v.problems)
-		v.at(path, "backend-url", "the URL holds a user or password", "credentials do not belong into Git; "+urlForm)
-		for i := range v.problems[n:] {
-			v.problems[n+i].Source = ""
-		}
-	case err != nil || u.Opaque != "":
-		report(fmt.Sprintf("%s is not a URL", shorten(raw)))
-	case u.Scheme != "http" && u.Scheme != "https":
-		report(fmt.Sprintf("%s is not an absolute http or https URL", shorten(raw)))
-	case !isHost(u.Hostname(), strings.HasPrefix(u.Host, "[")):
-		report(fmt.Sprintf("%s names no host", shorten(raw)))
-	case !isPort(u):
-		report(fmt.Sprintf("%s has no valid port", shorten(raw)))
-	case u.Path != "" && u.Path != "/":
-		report(fmt.Sprintf("the URL has the path %s; requests keep their own path", shorten(u.Path)))
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(raw, "#"):
-		report("the URL has a query or fragment")
-	}
-}
-
-// isHost reports whether a host is a name or an address. In brackets stands an
-// IPv6 address.
-func isHost(host string, brackets bool) bool {
-	if brackets {
-		a, err := netip.ParseAddr(host)
-		return err == nil && a.Is6() && a.Zone() == ""
-	}
-	return hostname.MatchString(host)
-}
-
-// isPort reports whether the port of a URL is absent or one to connect to.
-func isPort(u *url.URL) bool {
-	if u.Port() == "" {
-		return !strings.HasSuffix(u.Host, ":")
-	}
-	n, err := strconv.ParseUint(u.Port(), 10, 16)
-	return err == nil && n > 0
-}
-
-func (v *validator) gateway() {
-	g := v.p.Spec.Gateway
-	if g == nil || !v.whole("spec.gateway") {
-		return
-	}
-	switch {
-	case g.NGINX == nil && g.Bridge == nil:
-		v.at("spec.gateway", "gateway", "the gateway is not named", "give exactly one of nginx and bridge, such as nginx: {}")
-	case g.NGINX != nil && g.Bridge != nil:
-		v.at("spec.gateway", "gateway", "two gateways are named", "give exactly one of nginx and bridge")
+	case !identifier.MatchString(name):
+		v.key(path, "name", fmt.Sprintf("%s cannot be the name of %s", shorten(name), what),
+			"use letters, digits and _, at most 63, not beginning with a digit: expressions read it as "+read)
+	case slices.Contains(celWords, name):
+		v.key(path, "name", fmt.Sprintf("%q cannot be the name of %s: it is a word of CEL", name, what), "choose another name: expressions read it as "+read)
 	}
 }
 
@@ -152,6 +121,7 @@ func (v *validator) identity() {
 	if id == nil {
 		return
 	}
+	v.capable(path, stick, "remove identity")
 	given := 0
 	for _, set := range []bool{id.Header != "", id.Cookie != "", id.Query != "", id.ClientIP} {
 		if set {
@@ -171,12 +141,7 @@ func (v *validator) identity() {
 
 func (v *validator) signal(name string, s Signal) {
 	path := join("spec.signals", name)
-	switch {
-	case !identifier.MatchString(name):
-		v.key(path, "name", fmt.Sprintf("%s cannot be the name of a signal", shorten(name)), "use letters, digits and _, at most 63, not beginning with a digit: expressions read it as signal.NAME")
-	case slices.Contains(celWords, name):
-		v.key(path, "name", fmt.Sprintf("%q cannot be the name of a signal: it is a word of CEL", name), "choose another name: expressions read it as signal.NAME")
-	}
+	v.variable(path, "a signal", name, "signal.NAME")
 	if s.Samples != nil && s.Samples.Min < 0.001 {
 		v.at(path+".samples.min", "samples", "min must be above 0, at least 0.001", "say how many samples prove something; 400 clean ones prove less than 1 %")
 	}

@@ -31,6 +31,9 @@ func (v *validator) phases() {
 			v.gates(path+".gates."+string(e), e, ph.Gates.Of(e))
 		}
 		v.routes(path, ph)
+		if ph.Cluster != nil {
+			v.cluster(path, ph.Cluster)
+		}
 	}
 }
 

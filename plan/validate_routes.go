@@ -13,7 +13,7 @@ import (
 func (v *validator) routes(path string, ph *Phase) {
 	switch gateway := v.has("spec.gateway"); {
 	case !gateway && len(ph.Routes) > 0:
-		v.at(path+".routes", "route", "the phase has routes, but the plan has no gateway", "name one: gateway: {nginx: {}} or gateway: {bridge: {}}")
+		v.at(path+".routes", "route", "the phase has routes, but the plan has no gateway", "name one: gateway: {nginx: {}}, gateway: {bridge: {}} or gateway: {gatewayAPI: ...}")
 	case gateway && len(ph.Routes) == 0 && !v.has(path+".routes"):
 		v.at(path, "route", "the phase has no routes", "say where traffic goes in this phase, such as routes: [{to: legacy}]")
 	}
@@ -58,7 +58,14 @@ func (v *validator) route(path string, ph *Phase, r *Route) {
 		v.match(path+".match", r.Match)
 	}
 	if r.Respond != nil {
+		v.capable(path+".respond", answer, "send the requests to a side")
 		v.respond(path+".respond", r.Respond)
+	}
+	if r.Mirror != nil {
+		v.mirror(path, r)
+	}
+	if r.Rewrite != nil {
+		v.rewrite(path, r)
 	}
 }
 
@@ -91,11 +98,14 @@ func (v *validator) match(path string, m *Match) {
 	}
 	v.urlPath(path+".path", m.Path)
 	v.urlPath(path+".pathPrefix", m.PathPrefix)
-	v.pathRegex(path+".pathRegex", m.PathRegex)
+	if m.PathRegex != "" {
+		v.capable(path+".pathRegex", matchExpr, "match a path or pathPrefix")
+		v.pathRegex(path+".pathRegex", m.PathRegex)
+	}
 	v.headers(path+".headers", m.Headers, v.abilities())
 }
 
-// urlPath checks a path as gateways compare it: decoded and normalized.
+// urlPath checks a path as gateways work with it: decoded and normalized.
 func (v *validator) urlPath(path, s string) {
 	if s == "" {
 		return
@@ -112,10 +122,10 @@ func (v *validator) urlPath(path, s string) {
 	for i, r := range []rune(s) {
 		switch {
 		case r == '?' || r == '#':
-			v.within(path, i, code, "a path has no query and no fragment", "match the path alone")
+			v.within(path, i, code, "a path has no query and no fragment", "give the path alone")
 			return
 		case r == '%':
-			v.within(path, i, code, "paths are compared decoded, so an escape never matches", "write the character itself")
+			v.within(path, i, code, "paths in a plan are decoded, so % begins no escape", "write the character itself")
 			return
 		case r <= '~' && !pathRune(r), r > '~' && !unicode.IsGraphic(r):
 			v.within(path, i, code, fmt.Sprintf("character %q cannot stand in a path", r), "")
@@ -124,7 +134,7 @@ func (v *validator) urlPath(path, s string) {
 	}
 	for _, part := range []string{"//", "/./", "/../"} {
 		if strings.Contains(s+"/", part) && (part != "//" || strings.Contains(s, part)) {
-			v.at(path, code, fmt.Sprintf("path %s is not normalized, so it never matches", shorten(s)), "write it without empty parts, . and ..")
+			v.at(path, code, fmt.Sprintf("path %s is not normalized", shorten(s)), "write it without empty parts, . and ..: gateways see no such path")
 			return
 		}
 	}
@@ -137,9 +147,6 @@ func pathRune(r rune) bool {
 
 // pathRegex checks an expression over paths. It is RE2 for every gateway.
 func (v *validator) pathRegex(path, s string) {
-	if s == "" {
-		return
-	}
 	const code = "path-regex"
 	_, err := syntax.Parse(s, syntax.Perl)
 	switch {

@@ -77,9 +77,10 @@ func TestGoodPlansFitTheSchema(t *testing.T) {
 func TestBadPlansDoNotFitTheSchema(t *testing.T) {
 	s := load(t)
 	for _, name := range []string{
-		"api-version", "kind", "field-unknown-later", "field-unknown-mirror", "field-unknown-typo", "missing-position", "list-empty",
+		"api-version", "kind", "field-unknown-later", "field-unknown-translate", "field-unknown-typo", "missing-position", "list-empty",
 		"type-text-for-object", "type-quoted-number", "type-object-for-list", "duration-bare-number", "duration-go-syntax",
-		"percent-out-of-range", "bake-key", "rollback-words", "route-to-unknown",
+		"percent-out-of-range", "bake-key", "rollback-words", "route-to-unknown", "cluster-later", "cluster-path-missing", "backends-service-fields",
+		"gateway-api-no-parents", "gateway-api-empty-parents", "object-missing-fields", "requires-kubernetes-number",
 	} {
 		if len(check("", s, decode(t, "../plan/testdata/bad/"+name+".bad.yaml"))) == 0 {
 			t.Errorf("%s fits the schema", name)
