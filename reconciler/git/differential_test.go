@@ -301,7 +301,7 @@ func (d *differ) load(t failer, h *history) map[int]plumbing.Hash {
 // repositoryOn reads a store without any remote.
 func repositoryOn(st storage.Storer) *Repository {
 	return &Repository{
-		o: Options{Author: Author{"C", "c@d"}}, store: newStore(st), index: newIndex("plans"),
+		o: Options{Author: Author{"C", "c@d"}}, store: newStore(st), index: newIndex("plans", nil),
 		ancestry: newLRU[[2]plumbing.Hash, bool](10, nil),
 	}
 }

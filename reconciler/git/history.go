@@ -103,6 +103,7 @@ type historian struct {
 	r    *Repository
 	key  plan.Key
 	last *found // as it last was valid; nil where it is gone or never was
+	now  *found // as it last was, valid or not; nil where it cannot be found
 	path string // where it last was, valid or not; empty where it is gone
 }
 
@@ -116,6 +117,7 @@ func (r *Repository) standing(ctx context.Context, key plan.Key, c *commit) (*hi
 	h := &historian{r: r, key: key}
 	var since []*commit
 	var dir plumbing.Hash
+	var f *found
 	for range maxLookBack {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -124,13 +126,16 @@ func (r *Repository) standing(ctx context.Context, key plan.Key, c *commit) (*hi
 		if err != nil {
 			return nil, err
 		}
-		if now != dir {
-			f, err := r.index.find(ctx, r.store, c.tree, key)
-			if err != nil {
+		same, err := f.holds(r.store, c.tree)
+		if err != nil {
+			return nil, err
+		}
+		if now != dir || !same {
+			if f, err = r.index.find(ctx, r.store, c.tree, key); err != nil {
 				return nil, err
 			}
 			if f.ok() {
-				h.last, h.path = f, f.path
+				h.last, h.now, h.path = f, f, f.path
 				break
 			}
 			dir = now
@@ -176,7 +181,8 @@ func (h *historian) change(ctx context.Context, c *commit) (ch decide.Change, ok
 	return ch, ok || said, err
 }
 
-// touched reports whether a commit changed anything below the watched folder.
+// touched reports whether a commit changed anything below the watched folder,
+// or that the plan reads elsewhere.
 func (h *historian) touched(c *commit) (bool, error) {
 	now, err := h.r.index.watched(h.r.store, c.tree)
 	if err != nil || c.parent().IsZero() {
@@ -187,7 +193,11 @@ func (h *historian) touched(c *commit) (bool, error) {
 		return false, err
 	}
 	old, err := h.r.index.watched(h.r.store, p.tree)
-	return now != old, err
+	if err != nil || now != old {
+		return true, err
+	}
+	same, err := h.now.holds(h.r.store, c.tree)
+	return !same, err
 }
 
 // compare fills in how the plan changed, and reports whether it did.
@@ -196,6 +206,7 @@ func (h *historian) compare(ctx context.Context, c *commit, ch *decide.Change) (
 	if err != nil {
 		return false, err
 	}
+	h.now = f
 	if f == nil {
 		return h.missing(c, ch)
 	}
@@ -212,8 +223,8 @@ func (h *historian) compare(ctx context.Context, c *commit, ch *decide.Change) (
 	d := plan.Compare(last.doc.Plan, f.doc.Plan)
 	ch.From, ch.To = d.From, d.To
 	ch.Raise, ch.Lower = d.Direction == plan.Forward, d.Direction == plan.Backward
-	ch.Content, ch.Live = d.Content, d.Live
-	return d.From != d.To || d.Content, nil
+	ch.Content, ch.Live = last.content != f.content, last.live != f.live
+	return d.From != d.To || ch.Content, nil
 }
 
 // missing tells a plan that is gone from one whose file cannot be read.

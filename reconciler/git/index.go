@@ -28,15 +28,21 @@ type index struct {
 	claims  *lru[plumbing.Hash, bool]
 	keys    *lru[plumbing.Hash, plan.Key]
 	decoded *lru[fileID, *decoded]
+
+	reads    readsFunc
+	readings *lru[fileID, []*decoded]
 }
 
-func newIndex(path string) *index {
+func newIndex(path string, reads readsFunc) *index {
 	return &index{
 		path:    path,
 		dirs:    newLRU[plumbing.Hash](100_000, func(f []file) int { return len(f) + 1 }),
 		claims:  newLRU[plumbing.Hash, bool](200_000, nil),
 		keys:    newLRU[plumbing.Hash, plan.Key](20_000, nil),
 		decoded: newLRU[fileID, *decoded](2_000, nil),
+
+		reads:    reads,
+		readings: newLRU[fileID](cachedTouches, touched),
 	}
 }
 
@@ -52,12 +58,15 @@ type fileID struct {
 	blob plumbing.Hash
 }
 
-// decoded is a plan's file as plan.Decode read it. It is shared and never
-// changed.
+// decoded is a plan's file as plan.Decode read it, and from at with what the
+// plan reads beside it. It is shared and never changed.
 type decoded struct {
 	doc           *plan.Document
 	problems      []plan.Problem
 	content, live plan.Digest
+
+	reads []read   // by path
+	seen  *touches // what the reads were found by; nil where none were looked for
 }
 
 func (d *decoded) valid() bool { return !plan.HasErrors(d.problems) }
@@ -160,7 +169,7 @@ func (x *index) claimsPlan(o objects, blob plumbing.Hash) (bool, error) {
 	return c, nil
 }
 
-// decode reads a plan's file.
+// decode reads a plan's file alone.
 func (x *index) decode(o objects, f file) (*decoded, error) {
 	id := fileID{f.path, f.blob}
 	if d, ok := x.decoded.get(id); ok {
@@ -226,7 +235,7 @@ func (x *index) find(ctx context.Context, o objects, root plumbing.Hash, key pla
 			f.twice = c.path
 			return f, nil
 		}
-		d, err := x.decode(o, c)
+		d, err := x.at(o, root, c)
 		if err != nil {
 			return nil, err
 		}

@@ -41,18 +41,35 @@ func (c *lru[K, V]) get(k K) (v V, ok bool) {
 	return e.Value.(*lruItem[K, V]).value, true
 }
 
+// put keeps a value; one that is there stays.
 func (c *lru[K, V]) put(k K, v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.items[k]; ok {
-		return
+	if _, ok := c.items[k]; !ok {
+		c.add(k, v)
 	}
+}
+
+// replace keeps a value in place of the one that is there.
+func (c *lru[K, V]) replace(k K, v V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.items[k]; ok {
+		c.drop(e)
+	}
+	c.add(k, v)
+}
+
+func (c *lru[K, V]) add(k K, v V) {
 	it := &lruItem[K, V]{k, v, c.cost(v)}
 	c.items[k] = c.order.PushFront(it)
 	for c.used += it.cost; c.used > c.limit && c.order.Len() > 1; {
-		last := c.order.Back()
-		old := c.order.Remove(last).(*lruItem[K, V])
-		delete(c.items, old.key)
-		c.used -= old.cost
+		c.drop(c.order.Back())
 	}
+}
+
+func (c *lru[K, V]) drop(e *list.Element) {
+	old := c.order.Remove(e).(*lruItem[K, V])
+	delete(c.items, old.key)
+	c.used -= old.cost
 }

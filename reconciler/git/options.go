@@ -3,12 +3,15 @@ package git
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
+
+	"github.com/changeover-dev/changeover/plan"
 )
 
 // Options of a Repository.
@@ -37,6 +40,15 @@ type Options struct {
 	// RaceTimeout bounds how long a push is recomputed after lost races; 30 s
 	// where zero.
 	RaceTimeout time.Duration
+	// Reads tells which files a plan reads beside its own, as paths in the
+	// repository, and what is wrong with them. They count as the plan's: for
+	// its validity, its digests, its changes, and what a revert takes back.
+	// Nil: no plan reads any.
+	//
+	// The result must depend on the document and the files alone: it is used
+	// again for as long as what was looked at is the same. The files must not
+	// be kept. It may be called from several goroutines.
+	Reads func(files fs.FS, doc *plan.Document) ([]string, []plan.Problem)
 }
 
 // Author of commits.

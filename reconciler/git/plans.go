@@ -24,7 +24,7 @@ func (r *Repository) Plans(ctx context.Context, rev plan.Revision) ([]reconciler
 	out := make([]reconciler.PlanFile, 0, len(files))
 	byKey := map[plan.Key][]int{}
 	for _, f := range files {
-		d, err := r.index.decode(r.store, f)
+		d, err := r.index.at(r.store, c.tree, f)
 		if err != nil {
 			return nil, err
 		}

@@ -59,7 +59,7 @@ func Open(ctx context.Context, o Options) (*Repository, error) {
 
 func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 	r := &Repository{
-		o: o, remote: rem, store: newStore(memory.NewStorage()), index: newIndex(o.Path),
+		o: o, remote: rem, store: newStore(memory.NewStorage()), index: newIndex(o.Path, o.Reads),
 		polling: make(chan struct{}, 1), pushing: make(chan struct{}, 1),
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
 	}
@@ -144,7 +144,7 @@ func (r *Repository) whole(ctx context.Context, head plumbing.Hash) error {
 		var files []file
 		files, err = r.index.files(ctx, r.store, c.tree)
 		for i := 0; i < len(files) && err == nil; i++ {
-			_, err = r.index.decode(r.store, files[i])
+			_, err = r.index.at(r.store, c.tree, files[i])
 		}
 	}
 	switch {

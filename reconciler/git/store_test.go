@@ -291,7 +291,7 @@ func TestPollAfterAForcePushKeepsWhatWasDropped(t *testing.T) {
 			if head := poll(t, r); head != next {
 				t.Errorf("head %s, want %s", head, next)
 			}
-			r.index, r.store = newIndex("plans"), newStore(r.store.st) // nothing cached
+			r.index, r.store = newIndex("plans", nil), newStore(r.store.st) // nothing cached
 			if got := position(t, r, dropped); got != "gradual@10" {
 				t.Errorf("the dropped revision declares %s", got)
 			}
