@@ -36,6 +36,8 @@ type Cluster struct {
 	// Dir holds all of it: data, credentials, and a log for each program. It is
 	// removed when the cluster stops.
 	Dir string
+	// AuditLog is the path of the audit log; empty without Options.Audit.
+	AuditLog string
 
 	options   Options
 	timeout   time.Duration
@@ -120,7 +122,11 @@ func (c *Cluster) start(ctx context.Context, paths map[string]string) error {
 	if err := c.credentials(); err != nil {
 		return err
 	}
-	if err := c.programs(paths); err != nil {
+	audit, err := c.audit()
+	if err != nil {
+		return err
+	}
+	if err := c.programs(paths, append(audit, c.options.APIServerArgs...)); err != nil {
 		return err
 	}
 	for _, p := range []*process{c.etcd, c.apiserver} {
@@ -182,8 +188,8 @@ func (c *Cluster) credentials() (err error) {
 
 func (c *Cluster) file(name string) string { return filepath.Join(c.Dir, name) }
 
-// programs prepares the five programs.
-func (c *Cluster) programs(paths map[string]string) error {
+// programs prepares the five programs; more are flags of the API server.
+func (c *Cluster) programs(paths map[string]string, more []string) error {
 	client, peer := "http://"+c.ports[1].address(), "http://"+c.ports[2].address()
 	prepare := func(name string, args ...string) *process {
 		return &process{name: name, path: paths[name], args: args, home: c.Dir, log: c.file(name + ".log")}
@@ -202,7 +208,7 @@ func (c *Cluster) programs(paths map[string]string) error {
 		// After SIGTERM it would wait a minute for watches to end.
 		"--shutdown-send-retry-after",
 		"--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount",
-	}, c.options.APIServerArgs...)...)
+	}, more...)...)
 	asClient := []string{"--kubeconfig=" + c.Kubeconfig, "--leader-elect=false", "--secure-port=0", "--kube-api-qps=500", "--kube-api-burst=1000"}
 	// Without --node-port it would listen for exec and logs on every address.
 	kwok := []string{"--kubeconfig=" + c.Kubeconfig, "--manage-all-nodes=true", "--node-port=0"}

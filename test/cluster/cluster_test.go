@@ -113,7 +113,7 @@ func (c client) available(name string) bool {
 
 func TestControlPlane(t *testing.T) {
 	start := time.Now()
-	c := Start(t, Options{GatewayAPI: Experimental, Tokens: []Token{{Token: "some-token", User: "somebody", Groups: []string{"guests", "visitors"}}}})
+	c := Start(t, Options{GatewayAPI: Experimental, Audit: true, Tokens: []Token{{Token: "some-token", User: "somebody", Groups: []string{"guests", "visitors"}}}})
 	t.Logf("ready after %s", time.Since(start).Round(10*time.Millisecond))
 
 	for _, s := range []struct {
@@ -128,6 +128,7 @@ func TestControlPlane(t *testing.T) {
 		{"a service account gets a token", serviceAccount},
 		{"an HTTPRoute is accepted, and a bad one refused by a rule", routes},
 		{"a namespace is emptied and goes away", namespaceGoes},
+		{"the audit log has every request and no body", audited},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			s.test(t, c)
@@ -289,6 +290,33 @@ func namespaceGoes(t *testing.T, c *Cluster) {
 		must(t, err)
 		return code == 404
 	})
+}
+
+func audited(t *testing.T, c *Cluster) {
+	path, err := c.UserKubeconfig("auditor", "system:masters")
+	a := as(t, path, err)
+	a.ask(201, "POST", "/api/v1/namespaces/default/secrets", `{"metadata": {"name": "hidden"}, "stringData": {"password": "open-sesame"}}`)
+	a.ask(404, "GET", configMaps+"/none", "")
+	text, err := os.ReadFile(c.AuditLog)
+	must(t, err)
+	var verbs []string
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		var e struct {
+			Verb, UserAgent string
+			User            struct{ Username string }
+			ResponseStatus  struct{ Code int }
+		}
+		must(t, json.Unmarshal([]byte(line), &e))
+		if e.User.Username == "auditor" {
+			verbs = append(verbs, fmt.Sprint(e.Verb, " ", e.ResponseStatus.Code))
+		}
+	}
+	if got := strings.Join(verbs, ", "); got != "create 201, get 404" {
+		t.Errorf("got %s", got)
+	}
+	if strings.Contains(string(text), "open-sesame") || strings.Contains(string(text), "b3Blbi1zZXNhbWU=") {
+		t.Error("it has what is in a Secret")
+	}
 }
 
 func TestAPIServerComesBackWithItsObjects(t *testing.T) {

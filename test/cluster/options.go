@@ -19,6 +19,9 @@ type Options struct {
 	GatewayAPI Channel
 	// Tokens are known to the API server from its start.
 	Tokens []Token
+	// Audit makes the API server write a line of JSON to Cluster.AuditLog for
+	// every request: who asked for what with which program, and never a body.
+	Audit bool
 	// APIServerArgs are more flags for the API server; they go after those of
 	// the cluster and so win over them.
 	APIServerArgs []string
