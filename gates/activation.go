@@ -12,9 +12,10 @@ import (
 type vars struct {
 	ctx     context.Context
 	signals map[string]float64
+	objects map[string]any
 	unknown []*cel.AttributePatternType
-	// unset are the facts that are not known: a stop that was not entered
-	// has no age.
+	// unset are the facts and objects that are not known: a stop that was
+	// not entered has no age.
 	unset    []*cel.AttributePatternType
 	now      time.Time
 	facts    *Facts
@@ -22,10 +23,11 @@ type vars struct {
 	declared map[string]any
 }
 
-func newVars(ctx context.Context, s *Snapshot) *vars {
+func newVars(ctx context.Context, s *Snapshot, objects map[string]object) *vars {
 	v := &vars{
 		ctx:      ctx,
 		signals:  map[string]float64{},
+		objects:  make(map[string]any, len(objects)),
 		now:      s.Now,
 		facts:    &s.Facts,
 		position: map[string]any{"phase": s.Facts.Position.Phase, "percent": float64(s.Facts.Position.Percent)},
@@ -36,6 +38,13 @@ func newVars(ctx context.Context, s *Snapshot) *vars {
 	}
 	if s.Facts.PhaseSince.IsZero() {
 		v.unset = append(v.unset, cel.AttributePattern("phase"))
+	}
+	for name, o := range objects {
+		if live := s.Facts.Objects[name]; isThere(live) {
+			v.objects[name] = live.Value
+		} else {
+			v.unset = append(v.unset, o.pattern)
+		}
 	}
 	return v
 }
@@ -51,6 +60,8 @@ func (v *vars) ResolveName(name string) (any, bool) {
 	switch name {
 	case "signal":
 		return v.signals, true
+	case "object":
+		return v.objects, true
 	case "position":
 		return v.position, true
 	case "declared":

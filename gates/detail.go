@@ -8,7 +8,8 @@ import (
 )
 
 // describe names the signals that the expression reads with their values, or
-// why they are unknown, and the facts that do not move with the clock.
+// why they are unknown, the objects in the same way, and the facts that do not
+// move with the clock.
 func (e *evaluation) describe() string {
 	var parts []string
 	for i := range e.readings {
@@ -22,6 +23,7 @@ func (e *evaluation) describe() string {
 			parts = append(parts, r.name+"="+number(r.last.Value))
 		}
 	}
+	parts = append(parts, e.describeObjects()...)
 	for _, name := range e.gate.expr.facts {
 		switch f := e.snapshot.Facts; name {
 		case "position":
@@ -35,10 +37,13 @@ func (e *evaluation) describe() string {
 	return strings.Join(parts, "; ")
 }
 
-// emptyResult explains a result that is unknown although every signal is
-// known.
+// emptyResult explains a result that is unknown although every signal and every
+// object is known.
 func (e *evaluation) emptyResult(v Verdict) string {
 	if v != NoData {
+		return ""
+	}
+	if e.unreadable() {
 		return ""
 	}
 	for i := range e.readings {
@@ -54,11 +59,11 @@ func (e *evaluation) emptyResult(v Verdict) string {
 	return "the expression divides by zero or leaves the numbers"
 }
 
-func errorDetail(v Verdict, err error) string {
+func (e *evaluation) errorDetail(v Verdict, err error) string {
 	if v != Error || err == nil {
 		return ""
 	}
-	return err.Error()
+	return shorten(e.rewordObjectError(err.Error()), maxErrorRunes)
 }
 
 func joinDetails(parts ...string) string {

@@ -4,13 +4,17 @@
 // The package is pure: a snapshot goes in, verdicts come out. Package
 // gates/prom takes the snapshot from a Prometheus.
 //
-// An expression reads signal.NAME, position and declared (.phase, .percent),
-// stop and phase (.since, .age), health (.cluster, .gateway) and now. What is
-// not known (a signal without a value, the age of a stop that was never
-// entered, a division of zero by zero) is unknown and travels through the
-// expression by CEL's partial evaluation: true || unknown is true. A result
-// that is unknown is NoData, or Error where a signal that the expression reads
-// could not be asked. Neither ever passes.
+// An expression reads signal.NAME, object.NAME, position and declared (.phase,
+// .percent), stop and phase (.since, .age), health (.cluster, .gateway) and now.
+// What is not known (a signal without a value, an object that is not there, the
+// age of a stop that was never entered, a division of zero by zero) is unknown
+// and travels through the expression by CEL's partial evaluation: true ||
+// unknown is true. A result that is unknown is NoData, or Error where a signal
+// or an object that the expression reads could not be asked. Neither ever
+// passes.
+//
+// The fields of an object are of any type. One that is missing is an Error, for
+// which has(object.NAME.status.field) asks first.
 //
 // A gate with `for` is judged at the points of a window that ends now; see
 // window. The oldest sample behind a signal is told from its queries: the

@@ -23,12 +23,17 @@ const (
 	interruptEvery = 100
 	// maxNameBytes bounds the text that facts hold: the name of a phase.
 	maxNameBytes = 253
+	// maxObjectSize is for how many elements or characters a part of a live
+	// object is taken before it is known. It says which expressions are
+	// refused when they are read; maxCost stops the others when they run.
+	maxObjectSize = 32
 )
 
 // The object types of the variables. They are closed: a field that is not
 // declared is a compile error.
 const (
 	signalsType  = "changeover.Signals"
+	objectsType  = "changeover.Objects"
 	positionType = "changeover.Position"
 	sinceType    = "changeover.Since"
 	healthType   = "changeover.Health"
@@ -45,6 +50,7 @@ var objectFields = map[string]map[string]*cel.Type{
 // variables of an expression and their types.
 var variables = map[string]*cel.Type{
 	"signal":   cel.ObjectType(signalsType),
+	"object":   cel.ObjectType(objectsType),
 	"position": cel.ObjectType(positionType),
 	"declared": cel.ObjectType(positionType),
 	"stop":     cel.ObjectType(sinceType),
@@ -54,7 +60,7 @@ var variables = map[string]*cel.Type{
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "position", "declared", "stop", "phase", "health", "now"}
+var variableNames = []string{"signal", "object", "position", "declared", "stop", "phase", "health", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -72,8 +78,9 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(opts...)
 })
 
-// newEnv makes the environment in which signal has exactly these fields.
-func newEnv(signals []string) (*cel.Env, error) {
+// newEnv makes the environment in which signal and object have exactly these
+// fields.
+func newEnv(signals, objects []string) (*cel.Env, error) {
 	base, err := baseEnv()
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL environment: %w", err)
@@ -82,26 +89,34 @@ func newEnv(signals []string) (*cel.Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL types: %w", err)
 	}
-	fields := make(map[string]*cel.Type, len(signals))
-	for _, s := range signals {
-		fields[s] = cel.DoubleType
-	}
-	env, err := base.Extend(cel.CustomTypeAdapter(reg), cel.CustomTypeProvider(&provider{Provider: reg, signals: fields}))
+	p := &provider{Provider: reg, signals: fieldsOf(signals, cel.DoubleType), objects: fieldsOf(objects, cel.DynType)}
+	env, err := base.Extend(cel.CustomTypeAdapter(reg), cel.CustomTypeProvider(p))
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL environment of the plan: %w", err)
 	}
 	return env, nil
 }
 
+func fieldsOf(names []string, t *cel.Type) map[string]*cel.Type {
+	fields := make(map[string]*cel.Type, len(names))
+	for _, n := range names {
+		fields[n] = t
+	}
+	return fields
+}
+
 // provider adds the closed object types to those of CEL.
 type provider struct {
 	types.Provider
-	signals map[string]*cel.Type
+	signals, objects map[string]*cel.Type
 }
 
 func (p *provider) fields(typeName string) (map[string]*cel.Type, bool) {
-	if typeName == signalsType {
+	switch typeName {
+	case signalsType:
 		return p.signals, true
+	case objectsType:
+		return p.objects, true
 	}
 	f, ok := objectFields[typeName]
 	return f, ok
@@ -151,6 +166,9 @@ type sizes struct{}
 func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	if n.Type() == nil {
 		return nil
+	}
+	if path := n.Path(); len(path) > 1 && path[0] == "object" {
+		return &checker.SizeEstimate{Min: 0, Max: maxObjectSize}
 	}
 	switch n.Type().Kind() {
 	case types.StringKind:

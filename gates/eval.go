@@ -17,7 +17,7 @@ func (p *Program) Eval(rev plan.Revision, reqs []Request, s Snapshot) Results {
 // EvalContext is Eval with a deadline: gates that it cuts off are Error.
 func (p *Program) EvalContext(ctx context.Context, rev plan.Revision, reqs []Request, s Snapshot) Results {
 	var rs Results
-	v := newVars(ctx, &s)
+	v := newVars(ctx, &s, p.objects)
 	for _, r := range reqs {
 		p.gates(r, func(effect plan.Effect, g *gate) {
 			ev := evaluation{p: p, gate: g, request: r, effect: effect, snapshot: &s, vars: v}
@@ -68,7 +68,7 @@ func (e *evaluation) run() Result {
 	out.Now, err = e.at(func(r *reading) Point { return r.last })
 	if e.gate.window == 0 {
 		out.Verdict = out.Now
-		out.Detail = joinDetails(e.describe(), errorDetail(out.Verdict, err), e.emptyResult(out.Verdict))
+		out.Detail = joinDetails(e.describe(), e.errorDetail(out.Verdict, err), e.emptyResult(out.Verdict))
 		return out
 	}
 	w := e.window()
@@ -103,7 +103,7 @@ func known(p Point) Point {
 }
 
 // at evaluates the expression with one point of each signal. It is Error where
-// the result hangs on a signal that could not be asked.
+// the result hangs on a signal or an object that could not be asked.
 func (e *evaluation) at(point func(*reading) Point) (Verdict, error) {
 	e.vars.reset()
 	failed := false
@@ -116,6 +116,9 @@ func (e *evaluation) at(point func(*reading) Point) (Verdict, error) {
 		}
 		e.vars.unknown = append(e.vars.unknown, e.p.signals[r.name].pattern)
 		failed = failed || r.sample.Err != nil
+	}
+	for _, name := range e.gate.expr.objects {
+		failed = failed || e.snapshot.Facts.Objects[name].Err != nil
 	}
 	v, err := e.gate.expr.eval(e.vars)
 	if v == NoData && failed {

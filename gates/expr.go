@@ -17,10 +17,13 @@ import (
 // use.
 type expr struct {
 	prg cel.Program
-	// signals and facts that it reads, sorted; facts are the names of the
-	// other variables.
+	// signals, objects and facts that it reads, sorted; facts are the names
+	// of the other variables.
 	signals []string
+	objects []string // by their names in the plan
 	facts   []string
+	// paths are the places in the objects, in the order of the expression.
+	paths []objectPath
 }
 
 // fault is one thing wrong in an expression or a query. Offset is in runes
@@ -31,18 +34,18 @@ type fault struct {
 	message, hint string
 }
 
-// compiler compiles expressions over the signals of one plan.
+// compiler compiles expressions over the signals and objects of one plan.
 type compiler struct {
-	env     *cel.Env
-	signals []string // sorted
+	env              *cel.Env
+	signals, objects []string // sorted
 }
 
-func newCompiler(signals []string) (*compiler, error) {
-	env, err := newEnv(signals)
+func newCompiler(signals, objects []string) (*compiler, error) {
+	env, err := newEnv(signals, objects)
 	if err != nil {
 		return nil, err
 	}
-	return &compiler{env: env, signals: signals}, nil
+	return &compiler{env: env, signals: signals, objects: objects}, nil
 }
 
 // compile returns the expression, or what is wrong with it.
@@ -79,7 +82,8 @@ func (c *compiler) compile(src string) (*expr, []fault) {
 	if err != nil {
 		return nil, []fault{{code: "gate-type", message: fmt.Sprintf("a constant of the expression has no value: %v", err)}}
 	}
-	return &expr{prg: prg, signals: reads.sorted(reads.signals), facts: reads.sorted(reads.facts)}, nil
+	return &expr{prg: prg, signals: reads.sorted(reads.signals), objects: reads.sorted(reads.objects),
+		facts: reads.sorted(reads.facts), paths: reads.paths}, nil
 }
 
 // eval evaluates the expression once. The error is set for Error alone.
@@ -110,14 +114,15 @@ func (e *expr) eval(v *vars) (Verdict, error) {
 // reads collects what an expression reads and refuses what the environment
 // does not offer although CEL knows it.
 type reads struct {
-	src            string
-	info           *ast.SourceInfo
-	signals, facts map[string]bool
-	faults         []fault
+	src                     string
+	info                    *ast.SourceInfo
+	signals, objects, facts map[string]bool
+	paths                   []objectPath
+	faults                  []fault
 }
 
 func newReads(src string, a *ast.AST) *reads {
-	r := &reads{src: src, info: a.SourceInfo(), signals: map[string]bool{}, facts: map[string]bool{}}
+	r := &reads{src: src, info: a.SourceInfo(), signals: map[string]bool{}, objects: map[string]bool{}, facts: map[string]bool{}}
 	r.walk(a.Expr())
 	return r
 }
@@ -137,6 +142,13 @@ func (r *reads) fault(e ast.Expr, message, hint string) {
 }
 
 func (r *reads) walk(e ast.Expr) {
+	if p := newObjectPath(e); p != nil {
+		r.objects[p.name] = true
+		if !slices.ContainsFunc(r.paths, func(o objectPath) bool { return o.String() == p.String() }) {
+			r.paths = append(r.paths, *p)
+		}
+		return
+	}
 	switch e.Kind() {
 	case ast.IdentKind:
 		r.ident(e)
@@ -175,8 +187,8 @@ func (r *reads) walkAll(es []ast.Expr) {
 
 func (r *reads) ident(e ast.Expr) {
 	switch name := e.AsIdent(); {
-	case name == "signal":
-		r.fault(e, "signal cannot be used as a whole", "read one of its fields: signal.NAME")
+	case name == "signal", name == "object":
+		r.fault(e, name+" cannot be used as a whole", fmt.Sprintf("read one of its fields: %s.NAME", name))
 	case variables[name] != nil:
 		r.facts[name] = true
 	}

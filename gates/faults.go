@@ -155,13 +155,12 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 	for f.offset < len(runes) && (unicode.IsSpace(runes[f.offset]) || runes[f.offset] == '`') {
 		f.offset++
 	}
-	if object == "signal" {
-		f.code = "unknown-signal"
-		f.message = fmt.Sprintf("the plan has no signal %q", field)
-		f.hint = suggest(field, c.signals, "the plan's signals are: ")
-		if len(c.signals) == 0 {
-			f.hint = "the plan has no signals: declare it under spec.signals"
-		}
+	switch object {
+	case "signal":
+		f.undeclared(object, field, c.signals)
+		return
+	case "object":
+		f.undeclared(object, field, c.objects)
 		return
 	}
 	f.code = "unknown-name"
@@ -169,6 +168,16 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 	if t := variables[object]; t != nil {
 		names, _ := (&provider{}).FindStructFieldNames(t.TypeName())
 		f.hint = suggest(field, names, object+" has: ")
+	}
+}
+
+// undeclared speaks of a signal or an object that the plan does not declare.
+func (f *fault) undeclared(kind, name string, declared []string) {
+	f.code = "unknown-" + kind
+	f.message = fmt.Sprintf("the plan has no %s %q", kind, name)
+	f.hint = suggest(name, declared, fmt.Sprintf("the plan's %ss are: ", kind))
+	if len(declared) == 0 {
+		f.hint = fmt.Sprintf("the plan has no %ss: declare it under spec.%ss", kind, kind)
 	}
 }
 
@@ -183,8 +192,12 @@ func (c *compiler) rewordName(src string, f *fault, name string) {
 		return
 	}
 	f.message = fmt.Sprintf("there is no %q here", name)
-	if slices.Contains(c.signals, name) {
+	switch {
+	case slices.Contains(c.signals, name):
 		f.hint = "write signal." + name
+		return
+	case slices.Contains(c.objects, name):
+		f.hint = "write object." + name
 		return
 	}
 	f.hint = suggest(name, variableNames, "an expression reads: ")
@@ -211,8 +224,11 @@ func rewordOverload(f *fault, function, target, args string) {
 	if slices.Contains(operands, "double") && slices.Contains(operands, "int") {
 		f.hint = "a signal is a double: write whole numbers beside it with a point, as 100.0"
 	}
-	if slices.Contains(operands, signalsType) {
+	switch {
+	case slices.Contains(operands, signalsType):
 		f.hint = "read a signal as signal.NAME"
+	case slices.Contains(operands, objectsType):
+		f.hint = "read an object as object.NAME"
 	}
 }
 
@@ -222,6 +238,8 @@ func notBool(t *cel.Type) fault {
 	switch t.TypeName() {
 	case "double", "int", "uint":
 		f.message, f.hint = "the expression is a number, want true or false", "compare it, as in: < 0.01"
+	case "dyn":
+		f.message, f.hint = "the expression may be of any type, want true or false", "compare it, as in: == true"
 	case "string":
 		f.message, f.hint = "the expression is text, want true or false", `compare it, as in: == "gradual"`
 	}

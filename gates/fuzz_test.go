@@ -1,6 +1,7 @@
 package gates_test
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,6 +26,10 @@ func FuzzCompile(f *testing.F) {
 		"position.phase.matches('^g.*$')", "'%d %s'.format([1, 'x']).size() > 1", "{'a': signal.a}['a'] == 1.0",
 		"timestamp('2026-01-01T00:00:00Z') < now", "dyn(signal.a) > 1", "signal.a <", "signal..a", "a.b.c", "'\\", "1 / 0 > 0 || signal.a > 1.0",
 		"signal . a\n<\t1.0 // why", "[[1], [2]].flatten().sort().reverse()[0] == 2", "type(signal.a) == double", "((((true))))",
+		"object.orders.status.availableReplicas >= 2", "has(object.edge.a) && object.gone.b == 'x'", "object.orders['metadata'].labels[\"a\"] != ''",
+		"object.orders.status.conditions.exists(c, c.type == 'Available' && c.status == 'True')", "object.orders.status.conditions[0].type == 'x'",
+		"object.orders == object.edge", "'%s'.format([object.orders]).size() > 10", "dyn(object.orders.spec).replicas / 0 > 1", "object.ordres.a == 1",
+		"signal.a > 1.0 || object.orders.spec.paused", "[object.orders.a, 1].all(x, x > 0)", "object.orders.metadata.name.matches('^o.*$')",
 	} {
 		f.Add(expr)
 	}
@@ -44,11 +49,12 @@ func FuzzCompile(f *testing.F) {
 		}
 	}
 	r := []gates.Request{{Stop: only, Effects: plan.Effects, Since: noon.Add(-time.Hour)}}
+	objects := map[string]gates.Object{"orders": live(f, deployment), "edge": {Err: errors.New("timed out")}, "gone": {}}
 	f.Fuzz(func(t *testing.T, expr string) {
 		hang := time.AfterFunc(20*time.Second, func() { panic("hangs on " + strconv.Quote(expr)) })
 		defer hang.Stop()
 		for _, window := range []time.Duration{0, time.Minute} {
-			p := gatePlan(plan.Advance, plan.Gate{Expr: expr, For: plan.Duration(window)}, nil)
+			p := withObjects(plan.Advance, plan.Gate{Expr: expr, For: plan.Duration(window)})
 			prg, err := gates.Compile(p, gates.Options{})
 			if err != nil {
 				if !strings.HasPrefix(err.Error(), "compile gates") {
@@ -57,7 +63,7 @@ func FuzzCompile(f *testing.F) {
 				continue
 			}
 			for _, sample := range []gates.Sample{value(1), value(0), value(-math.MaxFloat64), unknown("no series"), series(step, 1, 0, math.NaN(), 2)} {
-				s := gates.Snapshot{Now: noon, Samples: map[gates.Need]gates.Sample{}}
+				s := gates.Snapshot{Now: noon, Samples: map[gates.Need]gates.Sample{}, Facts: gates.Facts{Objects: objects}}
 				for _, n := range prg.Needs(r) {
 					s.Samples[n] = sample
 				}
@@ -65,11 +71,17 @@ func FuzzCompile(f *testing.F) {
 					if res.Verdict != gates.Pass && res.Verdict != gates.Fail && res.Verdict != gates.NoData && res.Verdict != gates.Error {
 						t.Fatalf("verdict %q", res.Verdict)
 					}
+					if len(res.Detail) > 4*maxDetail {
+						t.Fatalf("a detail of %d bytes: %s", len(res.Detail), res.Detail)
+					}
 				}
 			}
 		}
 	})
 }
+
+// maxDetail bounds what a verdict says of itself, in runes.
+const maxDetail = 2000
 
 // FuzzCheck checks any expression and query within a file: every problem is at
 // a place that the file has.
@@ -78,6 +90,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add("signal.größe", "sum(rate(größe[5m])")
 	f.Add("signal.errors\n  && bogus", "a\n/ b[")
 	f.Add("", "")
+	f.Add("object.errors.größe >= 2", "errors")
 	f.Fuzz(func(t *testing.T, expr, query string) {
 		src := onePlan("EXPR", "")
 		src = strings.Replace(src, `"EXPR"`, yamlText(expr), 1)

@@ -33,6 +33,7 @@ type Program struct {
 	interval time.Duration
 	phases   map[string]map[plan.Effect][]gate
 	signals  map[string]signal
+	objects  map[string]object
 }
 
 // gate is one gate of a phase, compiled.
@@ -88,7 +89,7 @@ type builder struct {
 
 func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 	names := slices.Sorted(maps.Keys(p.Spec.Signals))
-	c, err := newCompiler(names)
+	c, err := newCompiler(names, slices.Sorted(maps.Keys(p.Spec.Objects)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +97,11 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 		interval: cmp.Or(max(o.Interval, 0), defaultInterval),
 		phases:   map[string]map[plan.Effect][]gate{},
 		signals:  map[string]signal{},
+		objects:  map[string]object{},
 	}}
+	for name, ref := range p.Spec.Objects {
+		b.prg.objects[name] = newObject(name, ref)
+	}
 	for _, name := range names {
 		b.signal(name, p.Spec.Signals[name])
 	}
@@ -176,6 +181,9 @@ func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[pl
 func windowFault(e *expr) (fault, bool) {
 	f := fault{code: "gate-for"}
 	switch {
+	case len(e.objects) > 0:
+		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", "object."+e.objects[0])
+		f.hint = "drop for, or move that part into a gate of its own: nobody knows what an object was before"
 	case len(e.facts) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", e.facts[0])
 		f.hint = "drop for, or move that part into a gate of its own"
@@ -247,7 +255,3 @@ func (n Need) Points() int {
 	}
 	return int((n.Window + n.Step - 1) / n.Step)
 }
-
-// Objects are the names of the live objects that the gates of the requests
-// read, sorted.
-func (p *Program) Objects(reqs []Request) []string { return nil }
