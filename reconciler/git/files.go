@@ -74,10 +74,10 @@ func (t *tree) resolve(name string, follow bool) (place, error) {
 	}
 	way := []place{{entry: entry{name: ".", mode: filemode.Dir, hash: t.root}, path: ".", node: t.seen.top()}}
 	var links []string
-	for todo := strings.Split(name, "/"); len(todo) > 0; {
+	for rest := strings.Split(name, "/"); len(rest) > 0; {
 		here := way[len(way)-1]
-		part := todo[0]
-		todo = todo[1:]
+		part := rest[0]
+		rest = rest[1:]
 		switch {
 		case !here.isFolder():
 			return place{}, fs.ErrNotExist
@@ -94,7 +94,7 @@ func (t *tree) resolve(name string, follow bool) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		if next.mode != filemode.Symlink || !follow && len(todo) == 0 {
+		if next.mode != filemode.Symlink || !follow && len(rest) == 0 {
 			way = append(way, next)
 			continue
 		}
@@ -105,7 +105,7 @@ func (t *tree) resolve(name string, follow bool) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		todo = append(strings.Split(target, "/"), todo...)
+		rest = append(strings.Split(target, "/"), rest...)
 	}
 	found := way[len(way)-1]
 	found.links = links

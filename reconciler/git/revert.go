@@ -19,10 +19,13 @@ type threeWay struct {
 	base, theirs, ours file
 	// to is the position before the bad commit.
 	to plan.Position
+	// reads are the paths that the plan reads beside its file, at the bad
+	// commit or before it.
+	reads []string
 }
 
-// revert undoes one commit in the plan's file, as a commit of its own. Where
-// nothing is left to undo it makes none.
+// revert undoes one commit in the plan's file and in what the plan reads, as a
+// commit of its own. Where nothing is left to undo it makes none.
 func (x *undoing) revert(ctx context.Context, c *commit) error {
 	cannot := func(reason string) error {
 		return &reconciler.MismatchError{Want: x.u.Target, Reason: fmt.Sprintf("commit %s %s", short(c.hash), reason)}
@@ -41,47 +44,93 @@ func (x *undoing) revert(ctx context.Context, c *commit) error {
 	if missing != "" {
 		return cannot(missing)
 	}
-	if w.base == w.theirs {
+	beside, err := x.beside(ctx, c, p, w)
+	if err != nil {
+		return err
+	}
+	if w.base == w.theirs && len(beside.paths) == 0 {
 		return nil // the commit changed other files alone
 	}
 	ours, err := x.r.index.decode(x.b, w.ours)
 	if err != nil {
 		return err
 	}
-	data, remark, err := x.merge(w, ours)
+	tries, err := x.attempts(w, ours, beside)
 	if err != nil {
 		return err
 	}
-	remarks := slices.DeleteFunc([]string{remark, x.others(c, p, w)}, func(s string) bool { return s == "" })
-	path, err := x.path(w)
-	if err != nil {
-		return err
-	}
-	tree := x.tree
-	if path != w.ours.path {
-		if tree, err = x.b.set(tree, w.ours.path, nil); err != nil {
+	others := x.others(c, p, w, beside.paths)
+	for _, t := range tries {
+		tree, now, err := x.try(ctx, w, t)
+		if err != nil {
 			return err
 		}
+		if tree != x.tree && !now.ok() {
+			continue
+		}
+		remarks := slices.DeleteFunc(append(t.remarks, others), func(s string) bool { return s == "" })
+		for _, r := range remarks {
+			x.note("%s", r)
+		}
+		if tree != x.tree { // else it was reverted already
+			x.commit(tree, []*commit{c}, ours.position(), now.position(), remarks)
+		}
+		return nil
 	}
-	tree, err = x.b.set(tree, path, &entry{mode: mergeMode(w), hash: x.b.put(plumbing.BlobObject, data)})
+	return cannot("does not give a valid plan when it is reverted")
+}
+
+// attempt is one way to undo a commit.
+type attempt struct {
+	path    string // of the plan's file
+	data    []byte // its content
+	beside  []pathChange
+	remarks []string
+}
+
+// attempts are the ways to undo a commit, the best first. Where the plan reads
+// other files it may turn out not to be valid with them; then less is undone.
+func (x *undoing) attempts(w threeWay, ours *decoded, beside besides) ([]attempt, error) {
+	path, err := x.path(w)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, r := range remarks {
-		x.note("%s", r)
-	}
-	if tree == x.tree {
-		return nil // reverted already
-	}
-	now, err := x.r.index.find(ctx, x.b, tree, x.u.Key)
+	data, remark, err := x.merge(w, ours)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !now.ok() {
-		return cannot("does not give a valid plan when it is reverted")
+	all := attempt{path, data, beside.changes, append([]string{remark}, beside.remarks...)}
+	if x.r.index.reads == nil {
+		return []attempt{all}, nil
 	}
-	x.commit(tree, []*commit{c}, ours.position(), now.position(), remarks)
-	return nil
+	const left = "The other files that the plan reads are left as they are: with them reverted it would not be valid."
+	lowered, why := positionOnly(w, ours)
+	return []attempt{
+		all,
+		{path, data, nil, []string{remark, left}},
+		{w.ours.path, lowered, nil, []string{why, left}},
+	}, nil
+}
+
+// try makes the tree of an attempt, and finds the plan in it.
+func (x *undoing) try(ctx context.Context, w threeWay, t attempt) (tree plumbing.Hash, now *found, err error) {
+	tree = x.tree
+	if t.path != w.ours.path {
+		if tree, err = x.b.set(tree, w.ours.path, nil); err != nil {
+			return tree, nil, err
+		}
+	}
+	tree, err = x.b.set(tree, t.path, &entry{mode: mergeMode(w), hash: x.b.put(plumbing.BlobObject, t.data)})
+	if err != nil {
+		return tree, nil, err
+	}
+	for _, c := range t.beside {
+		if tree, err = x.b.set(tree, c.path, c.to); err != nil {
+			return tree, nil, err
+		}
+	}
+	now, err = x.r.index.find(ctx, x.b, tree, x.u.Key)
+	return tree, now, err
 }
 
 // threeWay finds the plan's file on all three sides, wherever it lies there.
@@ -103,6 +152,7 @@ func (x *undoing) threeWay(ctx context.Context, c, p *commit) (w threeWay, missi
 	if err != nil {
 		return w, "", err
 	}
+	w.reads = append(base.readPaths(), theirs.readPaths()...)
 	switch {
 	case theirs != nil:
 		w.theirs, w.to = theirs.file, theirs.position()
@@ -172,15 +222,21 @@ func (x *undoing) merge(w threeWay, ours *decoded) (data []byte, remark string, 
 			return merged, "", nil
 		}
 	}
-	remark = fmt.Sprintf("%q was changed since; only spec.position was set back in it.", w.ours.path)
+	data, remark = positionOnly(w, ours)
+	return data, remark, nil
+}
+
+// positionOnly is the plan's file as it stands, with the position set back.
+func positionOnly(w threeWay, ours *decoded) (data []byte, remark string) {
+	now := ours.doc.Source
 	if ours.position() == w.to || atOrBefore(ours.doc.Plan.Itinerary(), ours.position(), w.to) {
-		return now, fmt.Sprintf("%q was changed since; it is left as it is.", w.ours.path), nil
+		return now, fmt.Sprintf("%q was changed since; it is left as it is.", w.ours.path)
 	}
 	edited, err := plan.SetPosition(now, w.to)
 	if err != nil {
-		return now, fmt.Sprintf("%q was changed since, and its position cannot be set back: %s.", w.ours.path, err), nil
+		return now, fmt.Sprintf("%q was changed since, and its position cannot be set back: %s.", w.ours.path, err)
 	}
-	return edited, remark, nil
+	return edited, fmt.Sprintf("%q was changed since; only spec.position was set back in it.", w.ours.path)
 }
 
 func mergeMode(w threeWay) filemode.FileMode {
@@ -191,22 +247,28 @@ func mergeMode(w threeWay) filemode.FileMode {
 }
 
 // others says which other files the bad commit changed: they are not reverted.
-func (x *undoing) others(c, p *commit, w threeWay) string {
-	const shown, most = 5, 1000
+func (x *undoing) others(c, p *commit, w threeWay, beside []string) string {
+	const most = 1000
 	paths, err := changedPaths(x.b, p.tree, c.tree, "", most)
 	if err != nil {
 		return ""
 	}
-	paths = slices.DeleteFunc(paths, func(s string) bool { return s == w.base.path || s == w.theirs.path })
+	paths = slices.DeleteFunc(paths, func(s string) bool {
+		return s == w.base.path || s == w.theirs.path || slices.Contains(beside, s)
+	})
 	if len(paths) == 0 {
 		return ""
 	}
-	more := ""
-	if n := len(paths) - shown; n > 0 {
-		paths, more = paths[:shown], fmt.Sprintf(" and %d more", n)
+	return fmt.Sprintf("Commit %s also changed %s: these are not the plan's and are left as they are.", short(c.hash), some(paths))
+}
+
+// some names the first of many.
+func some(names []string) string {
+	const shown = 5
+	if n := len(names) - shown; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), n)
 	}
-	return fmt.Sprintf("Commit %s also changed %s%s: these are not the plan's and are left as they are.",
-		short(c.hash), strings.Join(paths, ", "), more)
+	return strings.Join(names, ", ")
 }
 
 // changedPaths lists the files that differ between two trees, at most about

@@ -25,6 +25,8 @@ type undoing struct {
 	tree    plumbing.Hash // of tip
 	commits []plan.Revision
 	notes   []string
+
+	readers map[string][]string // see readBy
 }
 
 // build makes the reverts on top of a head. Equal inputs make equal commits.
@@ -151,7 +153,7 @@ func (x *undoing) revertedBy(ctx context.Context, c *commit) (by *commit, err er
 	return by, err
 }
 
-// touches reports whether a commit changed the plan's file.
+// touches reports whether a commit changed the plan's file, or what it reads.
 func (x *undoing) touches(ctx context.Context, c *commit) (bool, error) {
 	if c.parent().IsZero() {
 		return false, nil
@@ -168,7 +170,8 @@ func (x *undoing) touches(ctx context.Context, c *commit) (bool, error) {
 	if err != nil || now == nil || old == nil {
 		return now != old, err
 	}
-	return now.file != old.file, nil
+	same := slices.EqualFunc(now.reads, old.reads, func(a, b read) bool { return a.Read == b.Read })
+	return now.file != old.file || !same, nil
 }
 
 // lowered reports whether head declares the target or less already, so that
@@ -219,8 +222,9 @@ func (x *undoing) check(ctx context.Context, before plan.Position) error {
 	return &reconciler.MismatchError{Want: x.u.Target, Got: got}
 }
 
-// restore puts the plan's whole file back as it was at the good revision: what
-// head has cannot be read, so nothing can be merged with it.
+// restore puts the plan's whole file, and what the plan reads, back as it was
+// at the good revision: what head has cannot be read, so nothing can be merged
+// with it.
 func (x *undoing) restore(ctx context.Context, at file, pending []*commit) error {
 	oldest := pending[len(pending)-1]
 	rev := x.u.Good
@@ -255,6 +259,9 @@ func (x *undoing) restore(ctx context.Context, at file, pending []*commit) error
 		return err
 	}
 	x.note("%q at head is not valid; the whole file was restored from %s", at.path, rev.Short())
+	if tree, err = x.restoreBeside(ctx, tree, c, f, at.path); err != nil {
+		return err
+	}
 	if tree != x.tree {
 		x.commit(tree, pending, plan.Position{}, x.u.Target, x.notes)
 	}
