@@ -14,12 +14,13 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 )
 
-// withObjects is gatePlan with the objects orders, edge and gone.
+// withObjects is gatePlan with the objects orders, edge, stale and gone.
 func withObjects(effect plan.Effect, g plan.Gate) *plan.Plan {
 	p := gatePlan(effect, g, nil)
 	p.Spec.Objects = map[string]plan.ObjectRef{
 		"orders": {APIVersion: "apps/v1", Kind: "Deployment", Namespace: "so", Name: "orchestrator"},
 		"edge":   {APIVersion: "v1", Kind: "Service", Namespace: "so", Name: "edge"},
+		"stale":  {APIVersion: "v1", Kind: "Node", Name: "other"},
 		"gone":   {APIVersion: "v1", Kind: "Node", Name: "worker"},
 	}
 	return p
@@ -64,7 +65,8 @@ const deployment = `{"metadata": {"name": "orchestrator", "labels": {"app.kubern
 const longText = "a text that is much longer than what a person wants to read in one line of a status"
 
 func TestVerdictOverAnObject(t *testing.T) {
-	objects := map[string]gates.Object{"orders": live(t, deployment), "edge": {Err: errors.New("get Service so/edge: forbidden")}, "gone": {}}
+	objects := map[string]gates.Object{"orders": live(t, deployment), "edge": {Err: errors.New("get Service so/edge: forbidden")}, "gone": {},
+		"stale": {Value: map[string]any{"a": int64(1)}, Err: errors.New("timed out")}}
 	for _, tc := range []struct {
 		expr   string
 		want   gates.Verdict
@@ -98,6 +100,9 @@ func TestVerdictOverAnObject(t *testing.T) {
 		{"object.edge.a == 1 || object.orders.spec.replicas == 3", gates.Pass, "object edge failed: get Service so/edge: forbidden; object.orders.spec.replicas=3"},
 		{"object.edge.a == 1 && object.gone.a == 1", gates.Error, "object edge failed: get Service so/edge: forbidden; no object Node worker"},
 
+		{"object.stale.a == 1", gates.Error, "object stale failed: timed out"},
+
+		{"has(object.orders.spec.replicas)", gates.Pass, ""},
 		{"object.orders.status.readyReplicas >= 2", gates.Error, `object.orders.status has no field "readyReplicas": ask for it first, as in has(object.orders.status.readyReplicas)`},
 		{"object.orders.state.ready.deep == 1", gates.Error, `object.orders has no field "state": ask for it first, as in has(object.orders.state)`},
 		{"has(object.orders.state.ready)", gates.Error, `object.orders has no field "state": ask for it first, as in has(object.orders.state)`},

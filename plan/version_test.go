@@ -27,7 +27,8 @@ func TestWhatAPlanReadsIsContentAndLive(t *testing.T) {
 		"another content": {a, {Path: "b.yaml", ID: "100644 3"}},
 		"another path":    {a, {Path: "c.yaml", ID: "100644 2"}},
 		"swapped":         {{Path: "a.yaml", ID: "100644 2"}, {Path: "b.yaml", ID: "100644 1"}},
-		"run together":    {{Path: `a.yaml" "100644 1"`, ID: "100644 2"}},
+		"run together":    {{Path: "a.yaml", ID: "100644 1b.yaml 100644 2"}},
+		"quotes in names": {{Path: "a.yaml", ID: "100644 1\"\n\"b.yaml\" \"100644 2"}},
 	} {
 		got := bare.Reading(files)
 		for _, d := range []plan.Digest{got.Content, got.Live} {
