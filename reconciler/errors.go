@@ -14,6 +14,9 @@ var ErrNoPlan = errors.New("no such plan at this revision")
 // decode, does not validate, or the plan is declared twice.
 var ErrInvalidPlan = errors.New("plan is not valid")
 
+// ErrStandby: another daemon leads, and this one is ready to take over.
+var ErrStandby = errors.New("this daemon stands by")
+
 // ErrMismatch is what a *MismatchError is: errors.Is(err, ErrMismatch).
 var ErrMismatch = errors.New("revert does not lead to the expected position")
 

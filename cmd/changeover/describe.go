@@ -53,6 +53,9 @@ func (d *describer) head() {
 	d.printf("%-12s %s\n", "State:", d.paint(toneColours[web.StateTone(s.State)], dash(string(s.State))))
 	d.line("Doing", "%s", doing(s))
 	d.line("Why", "%s: %s", dash(string(s.Decision.Reason)), s.Decision.Message)
+	if s.Waiting != "" {
+		d.line("Waits for", "%s", s.Waiting)
+	}
 	if until := waitsUntil(s); !until.IsZero() {
 		d.line("Waits until", "%s", d.moment(until))
 	}
@@ -137,21 +140,29 @@ func (d *describer) place() {
 	if len(s.Itinerary) > 0 {
 		d.line("Itinerary", "%s", itineraryLine(s))
 	}
-	d.part("Gateway", s.Observed.Gateway)
-	d.part("Cluster", s.Observed.Cluster)
+	d.part("Gateway", s.Observed.Gateway, "serves "+s.Observed.Gateway.Stop.String()+" as rendered")
+	d.part("Cluster", s.Observed.Cluster, "as rendered, and healthy")
 	if s.Head != "" {
 		d.line("Git", "head %s, applied %s, read %s", s.Head.Short(), dash(s.Applied.Short()), d.moment(s.GitReadAt))
 	}
 	d.line("Checked", "%s", d.moment(s.CheckedAt))
 }
 
-func (d *describer) part(name string, p decide.Part) {
+// part says how one half of what was observed stands; good is said of one that
+// is as it should be.
+func (d *describer) part(name string, p decide.Part, good string) {
+	at := ""
+	if !p.Stop.IsZero() {
+		at = " at " + p.Stop.String()
+	}
 	switch {
 	case !p.Known:
+	case !p.Ill():
+		d.line(name, "%s", good)
 	case p.Healthy:
-		d.line(name, "serves %s as rendered", p.Stop)
+		d.line(name, "not as it was applied%s: %s", at, p.Message)
 	default:
-		d.line(name, "not as it should be at %s: %s", p.Stop, p.Message)
+		d.line(name, "not as it should be%s: %s", at, p.Message)
 	}
 }
 

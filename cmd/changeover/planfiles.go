@@ -10,9 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
-	"github.com/changeover-dev/changeover/render/nginx"
 )
 
 // maxPlanFile is more than any plan needs. A larger YAML file below a folder
@@ -147,12 +145,9 @@ func (f *planFiles) add(name string, src []byte) {
 	f.docs = append(f.docs, doc)
 	f.problems = append(f.problems, problems...)
 	f.problems = append(f.problems, check(doc)...)
-}
-
-// check finds what validation alone cannot: expressions and queries, and what
-// the plan's gateway cannot do. The daemon and `validate` ask the same.
-func check(doc *plan.Document) []plan.Problem {
-	return append(gates.Check(doc), nginx.Check(doc)...)
+	if name != stdinName {
+		f.problems = append(f.problems, checkOverlays(name, doc)...)
+	}
 }
 
 // whole adds a problem of a whole file or folder.

@@ -2,11 +2,18 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/gatewayapi"
+	"github.com/changeover-dev/changeover/render/kustomize"
 	"github.com/changeover-dev/changeover/render/nginx"
 )
 
@@ -14,8 +21,8 @@ import (
 type rendered struct {
 	Plan    plan.Key       `json:"plan"`
 	Stop    plan.Position  `json:"stop"`
-	Gateway string         `json:"gateway"`
-	Hash    string         `json:"hash"`
+	Gateway string         `json:"gateway,omitempty"`
+	Hash    string         `json:"hash,omitempty"`
 	Files   []renderedFile `json:"files"`
 }
 
@@ -27,9 +34,10 @@ type renderedFile struct {
 func (a *app) renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render PLAN [PATH...]",
-		Short: "Print what the gateway files would be at a stop",
-		Long: `Print the files that the gateway would be given at a stop, from the plan's file as it is in this folder (or
-in the files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one.`,
+		Short: "Print what gateway and cluster would be given at a stop",
+		Long: `Print what gateway and cluster would be given at a stop, from the plan's file as it is in this folder (or in the
+files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one, a plan of the Gateway
+API its HTTPRoute; a phase with cluster config gives its manifests, but for the values of Secrets.`,
 		Example: "  changeover render shop --at gradual@25",
 		Args:    onePlan(true),
 	}
@@ -49,15 +57,19 @@ in the files and folders named). Nothing is applied. A nginx plan gives three fi
 		if len(paths) == 0 {
 			paths = []string{"."}
 		}
-		p, err := a.findPlan(ref, paths)
+		doc, err := a.findPlan(ref, paths)
 		if err != nil {
 			return err
 		}
-		stop, err := stopOf(p, *at)
+		stop, err := stopOf(doc.Plan, *at)
 		if err != nil {
 			return err
 		}
-		return a.renderPlan(p, stop, out)
+		r, err := renderAt(doc, stop)
+		if err != nil {
+			return err
+		}
+		return a.printRendered(r, out)
 	})
 	return cmd
 }
@@ -84,7 +96,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 }
 
 // findPlan reads the plan from the files; one with errors is not returned.
-func (a *app) findPlan(ref planRef, paths []string) (*plan.Plan, error) {
+func (a *app) findPlan(ref planRef, paths []string) (*plan.Document, error) {
 	f := a.readPlans(paths)
 	key, err := ref.resolve(f.keys(), "in the files looked at")
 	if err != nil {
@@ -99,7 +111,7 @@ func (a *app) findPlan(ref planRef, paths []string) (*plan.Plan, error) {
 		}
 		problems := f.of(d.File)
 		if !plan.HasErrors(problems) {
-			return d.Plan, nil
+			return d, nil
 		}
 		for _, p := range problems {
 			a.note("%s", a.renderProblem(p))
@@ -136,33 +148,102 @@ func stopList(it plan.Itinerary) string {
 	return s
 }
 
-func (a *app) renderPlan(p *plan.Plan, stop plan.Position, out *outputFlag) error {
+// renderAt renders gateway and cluster of a stop.
+func renderAt(doc *plan.Document, stop plan.Position) (rendered, error) {
+	p := doc.Plan
 	r := rendered{Plan: p.Key(), Stop: stop}
+	var err error
 	switch g := p.Spec.Gateway; {
-	case g != nil && g.NGINX != nil:
-		f, err := nginx.Render(p, stop)
+	case g == nil:
+	case g.NGINX != nil:
+		err = r.nginx(p)
+	case g.Bridge != nil:
+		err = r.bridge(p)
+	case g.GatewayAPI != nil:
+		err = r.gatewayAPI(p)
+	}
+	if err == nil {
+		err = r.cluster(doc)
+	}
+	if err != nil {
+		return r, finding("%w", err)
+	}
+	return r, nil
+}
+
+func (r *rendered) nginx(p *plan.Plan) error {
+	f, err := nginx.Render(p, r.Stop)
+	if err != nil {
+		return err
+	}
+	r.Gateway, r.Hash = "nginx", f.Hash
+	r.Files = []renderedFile{
+		{p.Metadata.Name + ".upstreams.conf", string(f.Upstreams)},
+		{p.Metadata.Name + ".maps.conf", string(f.Maps)},
+		{p.Metadata.Name + ".locations.conf", string(f.Locations)},
+	}
+	return nil
+}
+
+func (r *rendered) bridge(p *plan.Plan) error {
+	c, err := bridge.Render(p, r.Stop)
+	if err != nil {
+		return err
+	}
+	b, err := c.Encode()
+	if err != nil {
+		return err
+	}
+	r.Gateway, r.Hash = "bridge", c.Hash
+	r.Files = []renderedFile{{"bridge.json", string(b)}}
+	return nil
+}
+
+func (r *rendered) gatewayAPI(p *plan.Plan) error {
+	o, err := gatewayapi.Render(p, r.Stop)
+	if err != nil {
+		return err
+	}
+	b, err := yaml.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("write the HTTPRoute as YAML: %w", err)
+	}
+	r.Gateway = "gatewayAPI"
+	r.Files = []renderedFile{{"httproute.yaml", string(b)}}
+	return nil
+}
+
+// cluster builds the kustomization of the stop's phase, if it has one.
+func (r *rendered) cluster(doc *plan.Document) error {
+	if ph := doc.Plan.Phase(r.Stop.Phase); ph == nil || ph.Cluster == nil {
+		return nil
+	}
+	root, rel, err := repositoryOf(doc.File)
+	if err != nil {
+		return err
+	}
+	objects, err := kustomize.Build(os.DirFS(root), doc.Plan, rel, r.Stop, "")
+	if err != nil {
+		return err
+	}
+	var all strings.Builder
+	for i, o := range objects {
+		b, err := yaml.Marshal(render.Masked(o))
 		if err != nil {
-			return finding("%w", err)
+			return fmt.Errorf("write %s as YAML: %w", o.ID(), err)
 		}
-		r.Gateway, r.Hash = "nginx", f.Hash
-		r.Files = []renderedFile{
-			{p.Metadata.Name + ".upstreams.conf", string(f.Upstreams)},
-			{p.Metadata.Name + ".maps.conf", string(f.Maps)},
-			{p.Metadata.Name + ".locations.conf", string(f.Locations)},
+		if i > 0 {
+			all.WriteString("---\n")
 		}
-	case g != nil && g.Bridge != nil:
-		c, err := bridge.Render(p, stop)
-		if err != nil {
-			return finding("%w", err)
-		}
-		b, err := c.Encode()
-		if err != nil {
-			return finding("%w", err)
-		}
-		r.Gateway, r.Hash = "bridge", c.Hash
-		r.Files = []renderedFile{{"bridge.json", string(b)}}
-	default:
-		a.note("Plan %q names no gateway: it moves no traffic, there is nothing to render.", p.Key())
+		all.Write(b)
+	}
+	r.Files = append(r.Files, renderedFile{"cluster.yaml", all.String()})
+	return nil
+}
+
+func (a *app) printRendered(r rendered, out *outputFlag) error {
+	if len(r.Files) == 0 {
+		a.note("Plan %q moves no traffic and has no cluster config at %s: there is nothing to render.", r.Plan, r.Stop)
 		return nil
 	}
 	if out.structured() {

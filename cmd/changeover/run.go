@@ -48,7 +48,7 @@ that cannot be read and of which there is no copy, an address in use).`,
 // stopping is how long the HTTP servers get to finish their answers.
 const stopping = 5 * time.Second
 
-// daemon runs until ctx ends.
+// daemon runs until ctx ends, or another daemon leads.
 func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	log := a.logger(f)
 	records, err := record.Open(f.stateDir)
@@ -63,12 +63,6 @@ func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { _ = page.Close() }()
 
-	w, err := a.wire(ctx, f, records, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.repo.Close()) }()
-
 	admin, err := web.ListenUnix(filepath.Join(f.stateDir, socketName))
 	if err != nil {
 		return err
@@ -76,9 +70,10 @@ func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	defer func() { _ = admin.Close() }()
 
 	build := readBuild()
-	o := web.Options{Plans: w.loop, Metrics: w.metrics, Now: a.now, Log: log, Version: build.Version}
+	d := &daemon{app: a, flags: f, records: records, log: log, metrics: newMetrics(build)}
+	o := web.Options{Plans: &d.plans, Metrics: d.metrics, Now: a.now, Log: log, Version: build.Version}
 	log.Info("started", "version", build.Version, "repo", f.shownRepo(), "branch", f.branch, "path", f.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
-	err = serveWhile(ctx, log, w.loop.Run,
+	err = serveWhile(ctx, log, d.run,
 		served{web.NewServer(web.Handler(o), log), page},
 		served{web.NewServer(web.AdminHandler(o), log), admin})
 	log.Info("stopped")

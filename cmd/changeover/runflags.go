@@ -13,6 +13,9 @@ import (
 // runFlags are the daemon's.
 type runFlags struct {
 	gitFlags
+	kube                                    kubeFlags
+	lease                                   leaseFlags
+	rendered                                renderedFlags
 	stateDir, gitDir, prometheus            string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridgeConfig                            string
@@ -28,6 +31,9 @@ const daemonAuthor = "Changeover <changeover@localhost>"
 
 func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
 	f.gitFlags.add(cmd, daemonAuthor)
+	f.kube.add(cmd)
+	f.lease.add(cmd)
+	f.rendered.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
 	flags.StringVar(&f.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
@@ -42,7 +48,7 @@ func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
 	flags.DurationVar(&f.interval, "interval", 15*time.Second, "how often gates are evaluated")
 	flags.DurationVar(&f.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
-	flags.DurationVar(&f.driftInterval, "drift-interval", time.Minute, "how often the gateway is compared with what it should serve")
+	flags.DurationVar(&f.driftInterval, "drift-interval", time.Minute, "how often gateway and cluster are compared with what they should be")
 	flags.DurationVar(&f.gitMaxAge, "git-max-age", 5*time.Minute, "nothing moves forward when Git was not read for this long")
 	flags.DurationVar(&f.cooldown, "cooldown", 30*time.Minute, "least time between the lifting of a hold and the next forward move")
 	flags.IntVar(&f.maxPerDay, "max-per-day", 3, "automatic rollbacks of a plan in 24 h after which nothing moves forward until a person resumes it")
@@ -60,8 +66,10 @@ func (f *runFlags) check() error {
 	if _, err := f.options(); err != nil {
 		return err
 	}
-	if err := f.checkGateways(); err != nil {
-		return err
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch)} {
+		if err != nil {
+			return err
+		}
 	}
 	if f.prometheus != "" {
 		if err := checkURL("--prometheus", f.prometheus); err != nil {

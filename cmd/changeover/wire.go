@@ -22,23 +22,65 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
 	"github.com/changeover-dev/changeover/reconciler/record"
+	"github.com/changeover-dev/changeover/render/kustomize"
 )
 
-// wired is the daemon's loop with what must be closed after it.
-type wired struct {
-	loop    *reconciler.Reconciler
+// daemon is what `changeover run` has for as long as it runs, whether it leads
+// or stands by.
+type daemon struct {
+	*app
+	flags   *runFlags
+	records *record.Dir
+	log     *slog.Logger
 	metrics *prometheus.Registry
-	repo    *git.Repository
+	plans   plansNow
+}
+
+// run works until ctx ends: at once, or with an election while it leads.
+func (d *daemon) run(ctx context.Context) error {
+	if !d.flags.lease.elect {
+		return d.work(ctx, nil)
+	}
+	return d.elect(ctx)
+}
+
+// work makes the loop and runs it. The fence says why no effect may be begun;
+// nil: all may.
+func (d *daemon) work(ctx context.Context, fence func() error) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w, err := d.wire(ctx, d.flags, fence, cancel)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.repo.Close()) }()
+	w.waker.loop.Store(w.loop)
+	d.plans.loop.Store(w.loop)
+	err = w.run(ctx)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err) // another daemon has written meanwhile
+	}
+	return err
+}
+
+// wired is the daemon's loop with what runs beside it and must be closed after
+// it.
+type wired struct {
+	loop   *reconciler.Reconciler
+	repo   *git.Repository
+	waker  waker
+	beside []func(context.Context) error
 }
 
 // wire makes the adapters that the flags name. It is the only place that knows
 // which they are.
-func (a *app) wire(ctx context.Context, f *runFlags, records *record.Dir, log *slog.Logger) (*wired, error) {
-	w := &wired{metrics: newMetrics(readBuild())}
+func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenced func(error)) (*wired, error) {
+	log := d.log
+	w := &wired{}
 	o := reconciler.Options{
-		Check: check, Recorder: records, Notifier: notify.NewLog(log), Now: a.now, Log: log,
+		Check: check, Recorder: d.records, Notifier: notify.NewLog(log), Now: d.now, Log: log, Fence: fence,
 		Interval: f.interval, GitInterval: f.gitInterval, DriftInterval: f.driftInterval,
-		Limits: f.limits(), Registerer: w.metrics, Sampler: noPrometheus{},
+		Limits: f.limits(), Registerer: d.metrics, Sampler: noPrometheus{},
 	}
 	if f.prometheus != "" {
 		client, err := prom.New(prom.Options{URL: f.prometheus})
@@ -63,10 +105,14 @@ func (a *app) wire(ctx context.Context, f *runFlags, records *record.Dir, log *s
 		o.Bridge = g
 	}
 	var err error
-	if w.repo, err = a.openSource(ctx, f, log); err != nil {
+	if w.repo, err = d.openSource(ctx, f, log); err != nil {
 		return nil, err
 	}
 	o.Source = w.repo
+	if err := d.wireCluster(f, w, &o, log, fenced); err != nil {
+		return nil, errors.Join(err, w.repo.Close())
+	}
+	o.Check = withCluster(o.Check, o)
 	if w.loop, err = reconciler.New(o); err != nil {
 		return nil, errors.Join(err, w.repo.Close())
 	}
@@ -82,6 +128,7 @@ func (a *app) openSource(ctx context.Context, f *runFlags, log *slog.Logger) (*g
 	}
 	o.Dir = cmp.Or(f.gitDir, filepath.Join(f.stateDir, "git"))
 	o.Now = a.now
+	o.Reads = kustomize.Reads
 	repo, err := git.Open(ctx, o)
 	if err != nil {
 		return nil, err

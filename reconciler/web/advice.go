@@ -119,6 +119,10 @@ func reasonAdvice(s reconciler.Status) []string {
 		return []string{fmt.Sprintf("A signal that the next stop needs is not known. `changeover gates %s` names it; ask its query in Prometheus.", key)}
 	case decide.Paused, decide.GateFailed, decide.Breaching:
 		return []string{fmt.Sprintf("The gates do not allow the next stop. `changeover gates %s` shows the values; to go back: `changeover rollback %s --reason TEXT`.", key, key)}
+	case decide.Unmet:
+		return []string{"The cluster does not offer what the plan requires: " + s.Decision.Message + ". Install it, or mend spec.requires; `changeover preflight` looks again."}
+	case decide.Resuming:
+		return waitingAdvice(s)
 	case decide.NotHealthy:
 		return []string{"What the stop needs is not healthy: " + healthDetail(s.Observed) + "."}
 	case decide.Steady:
@@ -126,6 +130,14 @@ func reasonAdvice(s reconciler.Status) []string {
 	default:
 	}
 	return nil
+}
+
+// waitingAdvice is for a move that waits for the cluster.
+func waitingAdvice(s reconciler.Status) []string {
+	if s.Waiting == "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("The traffic moves when this is ready: %s. Mend it by a commit, which is taken up at once, or lower the position to %s.", s.Waiting, s.Effective)}
 }
 
 // steadyAdvice names the next stop, but not as if nothing were wrong where the
@@ -152,7 +164,7 @@ func quarantineAdvice(s reconciler.Status) []string {
 func healthDetail(o decide.Observed) string {
 	var parts []string
 	add := func(name string, p decide.Part) {
-		if p.Known && !p.Healthy {
+		if p.Ill() {
 			parts = append(parts, strings.TrimSuffix(name+" "+p.Message, " "))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -122,11 +123,14 @@ func (p *page) style(w http.ResponseWriter, _ *http.Request) {
 func (p *page) healthz(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ok") }
 
 func (p *page) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := p.Plans.Ready(); err != nil {
+	switch err := p.Plans.Ready(); {
+	case err == nil:
+		plainText(w, http.StatusOK, "ok")
+	case errors.Is(err, reconciler.ErrStandby):
+		plainText(w, http.StatusOK, err.Error()) // ready to take over
+	default:
 		plainText(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
-		return
 	}
-	plainText(w, http.StatusOK, "ok")
 }
 
 func plainText(w http.ResponseWriter, code int, text string) {

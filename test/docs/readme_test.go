@@ -12,6 +12,7 @@ import (
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/nginx"
 )
 
@@ -47,6 +48,20 @@ func readmePlan(t *testing.T) *plan.Plan {
 func TestThePlanOfTheReadmeIsGood(t *testing.T) {
 	if p := readmePlan(t); len(p.Itinerary()) != 6 {
 		t.Errorf("got stops %v, want six", p.Itinerary())
+	}
+}
+
+func TestTheKubernetesPlanOfTheReadmeIsGood(t *testing.T) {
+	_, section, ok := strings.Cut(read(t, "README.md"), "\n## Kubernetes\n")
+	if !ok {
+		t.Fatal("found no section Kubernetes")
+	}
+	doc, problems := plan.Decode("README.md", []byte(block(t, section, "yaml")))
+	for _, p := range slices.Concat(problems, gates.Check(doc), gatewayapi.Check(doc)) {
+		t.Errorf("the plan has a problem:\n%s", p.Render())
+	}
+	if n := len(doc.Plan.Itinerary()); n != 5 {
+		t.Errorf("got %d stops, want five", n)
 	}
 }
 

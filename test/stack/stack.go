@@ -22,8 +22,13 @@ import (
 type Options struct {
 	// Bin is the folder with changeover and changeover-bridge.
 	Bin string
-	// Gateway is nginx or bridge.
+	// Gateway is nginx, bridge, or empty for none that the stack starts.
 	Gateway string
+	// Args are more arguments of the daemon; a flag given twice has the last
+	// value.
+	Args []string
+	// Files of the repository beside the plan, by path.
+	Files map[string]string
 	// Plan is the text of the plan; LEGACY, MODERN and GATEWAY in it stand for
 	// the backends' URLs and the gateway's name.
 	Plan string
@@ -76,9 +81,11 @@ func Start(t testing.TB, o Options) *Stack {
 		args = append(args, "--nginx-dir", s.NGINX.Dir, "--nginx-conf", s.NGINX.Conf, "--nginx-url", s.NGINX.URL)
 	case "bridge":
 		args = append(args, s.startBridge(filepath.Join(dir, "bridge", "config.json"))...)
+	case "":
 	default:
 		t.Fatalf("start a stack: unknown gateway %q", o.Gateway)
 	}
+	args = append(args, o.Args...)
 	s.Addr = host(s.URL)
 	s.daemon = &process{t: t, name: filepath.Join(o.Bin, "changeover"), args: args, log: &buffer{}}
 	s.seed()
@@ -123,6 +130,9 @@ func (s *Stack) seed() {
 	s.run("", "git", "clone", "-q", s.Repo, s.Clone)
 	s.Write("README.md", "# Orders\n")
 	s.Commit("start")
+	for name, text := range s.o.Files {
+		s.Write(name, text)
+	}
 	s.Write("orders.yaml", strings.NewReplacer("LEGACY", s.Legacy.URL, "MODERN", s.Modern.URL, "GATEWAY", s.o.Gateway).Replace(s.o.Plan))
 	s.Commit("orders: add the plan")
 }
@@ -149,7 +159,11 @@ func (s *Stack) Remote(args ...string) string { s.t.Helper(); return s.run(s.Rep
 // Write writes a file of the person's clone.
 func (s *Stack) Write(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.Clone, name), []byte(text), 0o600); err != nil {
+	path := filepath.Join(s.Clone, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 }
