@@ -135,6 +135,20 @@ func TestUndoKeepsLaterChangesOfWhatThePlanReads(t *testing.T) {
 	wantNotes(t, p)
 }
 
+func TestUndoMergesModeAndContentEachByItself(t *testing.T) {
+	f := newOverlaid(t)
+	f.git("config", "core.fileMode", "false")
+	f.git("update-index", "--chmod=+x", appFile)
+	f.git("commit", "-q", "-m", "mode")
+	bad := f.rev("HEAD")
+	f.commit("scale", appFile, app(3))
+	f.push()
+	push(t, f.openReading(&overlays{}), undo("setup", "setup", bad))
+	if got := f.host("ls-tree", "main", appFile); !strings.HasPrefix(got, "100644") || f.shown(appFile) != app(3) {
+		t.Errorf("after the revert %s:\n%s", got, f.shown(appFile))
+	}
+}
+
 func TestUndoInConflictKeepsWhatThePlanReadsAtHead(t *testing.T) {
 	for name, later := range map[string]func(*fixture){
 		"the same lines": func(f *fixture) { f.commit("scale", appFile, app(5)) },
@@ -279,6 +293,7 @@ func TestUndoRestoresWhatThePlanReads(t *testing.T) {
 	for name, breaks := range map[string]func(*fixture){
 		"a file of the overlay is gone": func(f *fixture) { f.git("rm", "-q", appFile); f.commit("break") },
 		"the overlay is broken":         func(f *fixture) { f.commit("break", overlayFile, "resources:\n- nowhere\n") },
+		"the plan has lost its name":    func(f *fixture) { f.commit("break", shopFile, overlaid("gradual@25", "{name: shop}", "{}")) },
 		"the plan too":                  func(f *fixture) { f.commit("break", overlayFile, "resources:\n- nowhere\n", shopFile, "[") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -298,6 +298,33 @@ func TestWhatWasLookedAtInvalidatesWhatIsRemembered(t *testing.T) {
 	}
 }
 
+// A folder that was listed counts with every name in it.
+func TestAListedFolderInvalidatesWhatIsRemembered(t *testing.T) {
+	f := newFixture(t)
+	o := f.options()
+	o.Reads = func(files fs.FS, _ *plan.Document) (out []string, problems []plan.Problem) {
+		list, err := fs.ReadDir(files, "deploy")
+		if err != nil {
+			return nil, nil
+		}
+		for _, e := range list {
+			out = append(out, "deploy/"+e.Name())
+		}
+		return out, nil
+	}
+	r := openWith(t, o)
+	before := version(t, r, r.Head())
+	for i := range 3 {
+		f.commit("one more", fmt.Sprintf("deploy/%d.yaml", i), "kind: X\n")
+		f.push()
+		now := version(t, r, poll(t, r))
+		if now.Content == before.Content {
+			t.Errorf("file %d does not count", i)
+		}
+		before = now
+	}
+}
+
 // A store that is not whole is not the plan's fault.
 func TestWhatCannotBeReadOfTheStoreIsNoProblemOfThePlan(t *testing.T) {
 	f := newOverlaid(t)
