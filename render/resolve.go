@@ -20,6 +20,9 @@ type Rule struct {
 	Percent plan.Percent
 	// Respond answers at the gateway itself.
 	Respond *plan.Respond
+	// Mirror copies requests to modern, and Rewrite changes them on their way.
+	Mirror  *plan.Mirror
+	Rewrite *plan.Rewrite
 }
 
 // MatchesAll reports whether the rule selects every request.
@@ -54,8 +57,20 @@ func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
 	return append(rules, Rule{Side: plan.Legacy}), nil
 }
 
+// ResolvePlain is Resolve for gateways that can neither mirror nor rewrite. It
+// fails for a route that asks for it, which validation refuses.
+func ResolvePlain(p *plan.Plan, stop plan.Position) ([]Rule, error) {
+	rules, err := Resolve(p, stop)
+	for i, r := range rules {
+		if r.Mirror != nil || r.Rewrite != nil {
+			return nil, fmt.Errorf("resolve route %d of phase %q of plan %q: the gateway can neither mirror nor rewrite requests", i, stop.Phase, p.Metadata.Name)
+		}
+	}
+	return rules, err
+}
+
 func resolveRoute(phase *plan.Phase, route plan.Route, stop plan.Position) (Rule, error) {
-	var rule Rule
+	rule := Rule{Mirror: route.Mirror, Rewrite: route.Rewrite}
 	if route.Match != nil {
 		rule.Match = *route.Match
 	}

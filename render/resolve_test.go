@@ -8,6 +8,8 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render"
+	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/nginx"
 )
 
 func percent(p plan.Percent) *plan.Percent { return &p }
@@ -20,6 +22,7 @@ func TestResolve(t *testing.T) {
 	writes := plan.Match{Methods: []string{"POST"}, Path: "/deployments"}
 	gone := &plan.Respond{Status: 410, Body: "gone"}
 	legacyRest := render.Rule{Side: plan.Legacy}
+	mirror, rewrite := &plan.Mirror{AllowUnsafe: "why"}, &plan.Rewrite{Host: "a.b"}
 
 	for _, c := range []struct {
 		name  string
@@ -62,6 +65,12 @@ func TestResolve(t *testing.T) {
 			stop: plan.Position{Phase: "s"},
 			want: []render.Rule{{Match: writes, Respond: gone}, {Side: plan.Modern}},
 		},
+		{
+			name:  "a mirror and a rewrite stay with their route",
+			phase: plan.Phase{Name: "s", Routes: []plan.Route{{To: plan.ToLegacy, Mirror: mirror, Rewrite: rewrite}}},
+			stop:  plan.Position{Phase: "s"},
+			want:  []render.Rule{{Side: plan.Legacy, Mirror: mirror, Rewrite: rewrite}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := render.Resolve(planOf(c.phase), c.stop)
@@ -100,5 +109,22 @@ func TestResolveRefusesWhatItWouldHaveToGuess(t *testing.T) {
 				t.Errorf("got %v, %v; want an error with %q", rules, err, c.want)
 			}
 		})
+	}
+}
+
+func TestGatewaysThatCannotMirrorOrRewriteRefuseTo(t *testing.T) {
+	for name, route := range map[string]plan.Route{
+		"mirror":  {Match: &plan.Match{Path: "/a"}, To: plan.ToLegacy, Mirror: &plan.Mirror{}},
+		"rewrite": {Match: &plan.Match{Path: "/a"}, To: plan.ToLegacy, Rewrite: &plan.Rewrite{Host: "a.b"}},
+	} {
+		p := planOf(plan.Phase{Name: "a", Routes: []plan.Route{{Match: &plan.Match{Path: "/"}, To: plan.ToModern}, route}})
+		p.Spec.Backends = plan.Backends{Legacy: plan.Backend{URL: "http://127.0.0.1:1"}, Modern: plan.Backend{URL: "http://127.0.0.1:2"}}
+		_, ofNGINX := nginx.Render(p, plan.Position{Phase: "a"})
+		_, ofBridge := bridge.Render(p, plan.Position{Phase: "a"})
+		for gateway, err := range map[string]error{"nginx": ofNGINX, "bridge": ofBridge} {
+			if err == nil || !strings.Contains(err.Error(), "route 1 of phase \"a\" of plan \"p\": the gateway can neither mirror nor rewrite") {
+				t.Errorf("%s of a %s: got %v", gateway, name, err)
+			}
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 //
 // The config shares memory with the plan: read it only.
 func Render(p *plan.Plan, stop plan.Position) (Config, error) {
-	rules, err := render.Resolve(p, stop)
+	rules, err := render.ResolvePlain(p, stop)
 	if err != nil {
 		return Config{}, fmt.Errorf("render bridge config: %w", err)
 	}

@@ -69,7 +69,7 @@ const placeholder = "\x00hash\x00"
 // plan asks for. Only a backend that some rule can reach is written, so that a
 // rollback to legacy loads even where modern's host does not resolve any more.
 func Render(p *plan.Plan, stop plan.Position) (Files, error) {
-	rules, err := render.Resolve(p, stop)
+	rules, err := render.ResolvePlain(p, stop)
 	if err != nil {
 		return Files{}, fmt.Errorf("render nginx config: %w", err)
 	}
