@@ -108,12 +108,17 @@ func (b *builder) set(root plumbing.Hash, path string, e *entry) (plumbing.Hash,
 	return b.put(plumbing.TreeObject, encodeTree(entries)), nil
 }
 
-// putCommit makes a commit. The time is given in UTC with whole seconds, so
+// putCommit makes a commit, the first of a branch where there is no parent. The
+// time is given in UTC with whole seconds, so
 // that equal inputs make equal objects.
 func (b *builder) putCommit(tree, parent plumbing.Hash, a Author, at time.Time, message string) plumbing.Hash {
 	var buf bytes.Buffer
 	who := fmt.Sprintf("%s <%s> %d +0000", a.Name, a.Email, at.Unix())
-	fmt.Fprintf(&buf, "tree %s\nparent %s\nauthor %s\ncommitter %s\n\n%s", tree, parent, who, who, message)
+	fmt.Fprintf(&buf, "tree %s\n", tree)
+	if !parent.IsZero() {
+		fmt.Fprintf(&buf, "parent %s\n", parent)
+	}
+	fmt.Fprintf(&buf, "author %s\ncommitter %s\n\n%s", who, who, message)
 	return b.put(plumbing.CommitObject, buf.Bytes())
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -97,7 +98,7 @@ func (o Options) complete() (Options, error) {
 	if o.Branch == "" {
 		o.Branch = "main"
 	}
-	if strings.HasPrefix(o.Branch, "refs/") || strings.ContainsAny(o.Branch, " ~^:?*[\\\x00") || strings.Contains(o.Branch, "..") {
+	if !isBranchName(o.Branch) {
 		return o, fmt.Errorf("open repository: branch %q is not a branch name", o.Branch)
 	}
 	o.Path = strings.Trim(path.Clean("/"+strings.ReplaceAll(o.Path, "\\", "/")), "/")
@@ -119,6 +120,10 @@ func (o Options) complete() (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func isBranchName(s string) bool {
+	return !strings.HasPrefix(s, "refs/") && !strings.HasPrefix(s, "-") && plumbing.NewBranchReferenceName(s).Validate() == nil
 }
 
 // endpoint parses the URL and checks that it fits the credentials. Its errors

@@ -119,6 +119,11 @@ func (r *Repository) land(ctx context.Context, ref plumbing.ReferenceName, old p
 		return now, nil
 	case ref != r.remote.ref && now != old:
 		return old, raced(ref, now)
+	case ref != r.remote.ref && failed == nil:
+		return old, &reconciler.RemoteError{
+			Kind: reconciler.RemoteNoOp, Op: "push",
+			Text: fmt.Sprintf("the remote took the push, but %s is still at %s", ref.Short(), short(now)),
+		}
 	case now != old || failed == nil:
 		return r.landedBelow(ctx, old, p.tip)
 	}

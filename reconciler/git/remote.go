@@ -83,6 +83,9 @@ func session[S io.Closer](ctx context.Context, r *remote, open func(*transport.E
 
 // wanted says what a fetch needs.
 type wanted struct {
+	ref plumbing.ReferenceName
+	// shallow: the head with all its files, and without its history.
+	shallow bool
 	// known reports whether an object is there already.
 	known func(plumbing.Hash) bool
 	// haves are commits that are there with all that they reach.
@@ -91,7 +94,7 @@ type wanted struct {
 	receive func(pack io.Reader) error
 }
 
-// fetch asks for the branch's head, and where it is not known gets it with all
+// fetch asks for a branch's head, and where it is not known gets it with all
 // that is not reached from the haves. head is set as soon as the remote told
 // it, also where getting the objects failed.
 func (r *remote) fetch(ctx context.Context, w wanted) (head plumbing.Hash, err error) {
@@ -106,9 +109,9 @@ func (r *remote) fetch(ctx context.Context, w wanted) (head plumbing.Hash, err e
 	if err != nil {
 		return head, classify("read branch", err, secret)
 	}
-	head, ok := refs.References[r.ref.String()]
+	head, ok := refs.References[w.ref.String()]
 	if !ok {
-		return head, &noBranchError{r.ref.Short()}
+		return head, &noBranchError{w.ref.Short()}
 	}
 	if w.known(head) {
 		return head, nil
@@ -118,6 +121,10 @@ func (r *remote) fetch(ctx context.Context, w wanted) (head plumbing.Hash, err e
 		_ = req.Capabilities.Set(capability.NoProgress)
 	}
 	req.Wants, req.Haves = []plumbing.Hash{head}, w.haves()
+	if w.shallow && refs.Capabilities.Supports(capability.Shallow) {
+		_ = req.Capabilities.Set(capability.Shallow)
+		req.Depth = packp.DepthCommits(1)
+	}
 	getting, cancel2 := context.WithTimeout(ctx, r.cloneTimeout)
 	defer cancel2()
 	res, err := s.UploadPack(getting, req)

@@ -26,10 +26,14 @@ type Repository struct {
 
 	polling chan struct{} // holds one token: one exchange that changes the store
 	pushing chan struct{} // holds one token: our own pushes do not race
+	// publishing holds one token: other branches than the watched one, so that
+	// a revert never waits for them.
+	publishing chan struct{}
 
 	mu       sync.Mutex
 	headNow  plumbing.Hash
 	clonedAt time.Time // when a fetch last fell back to a whole clone
+	tips     map[plumbing.ReferenceName]tip
 
 	ancestry *lru[[2]plumbing.Hash, bool]
 
@@ -61,6 +65,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 	r := &Repository{
 		o: o, remote: rem, store: newStore(memory.NewStorage()), index: newIndex(o.Path, o.Reads),
 		polling: make(chan struct{}, 1), pushing: make(chan struct{}, 1),
+		publishing: make(chan struct{}, 1), tips: map[plumbing.ReferenceName]tip{},
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
 	}
 	if o.Dir != "" {
@@ -181,7 +186,7 @@ func (r *Repository) Poll(ctx context.Context) (plan.Revision, error) {
 		}
 		return revision(head), nil
 	}
-	head, err := r.remote.fetch(ctx, wanted{known: r.store.has, haves: r.haves, receive: r.store.receive})
+	head, err := r.remote.fetch(ctx, wanted{ref: r.remote.ref, known: r.store.has, haves: r.haves, receive: r.store.receive})
 	if err == nil && head == old {
 		return revision(old), nil
 	}
@@ -254,7 +259,7 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		defer func() { _ = os.RemoveAll(tmp) }()
 	}
 	none := func() []plumbing.Hash { return nil }
-	head, err := r.remote.fetch(ctx, wanted{known: fresh.has, haves: none, receive: fresh.receive})
+	head, err := r.remote.fetch(ctx, wanted{ref: r.remote.ref, known: fresh.has, haves: none, receive: fresh.receive})
 	if err == nil {
 		err = fresh.setRef(r.trackingRef(), head)
 	}
