@@ -4,8 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"math"
 	"net"
 	"net/http"
@@ -106,7 +105,7 @@ func (k *Kube) Proxy(t testing.TB, kubeconfig string) *Proxy {
 	if err != nil {
 		t.Fatalf("start a proxy: %v", err)
 	}
-	quiet := log.New(io.Discard, "", 0) // of connections that were reset on purpose
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of connections that were reset on purpose
 	p := &Proxy{}
 	passOn := &httputil.ReverseProxy{
 		Transport: transport, ErrorLog: quiet,

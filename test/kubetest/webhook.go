@@ -6,7 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -58,7 +58,7 @@ func (k *Kube) Webhook(t testing.TB, o WebhookOptions) *Webhook {
 	})
 	mux.HandleFunc("/", w.serve)
 	srv := httptest.NewUnstartedServer(mux)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // calls that the API server gave up
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // calls that the API server gave up
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	t.Cleanup(func() { close(w.quit) })
