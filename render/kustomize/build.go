@@ -77,8 +77,10 @@ func (t *tree) extra(dir string, object []byte) {
 // of the process.
 var turn = make(chan struct{}, 1)
 
-// clean is whether kustomize's schemas are known to be its own. It is guarded by
-// turn.
+// clean is whether kustomize's schemas are known to be its own: reading them
+// takes longer than most builds, so they are read anew only where another could
+// have left something. No build here can change them, as `openapi` and `crds`
+// are refused. It is guarded by turn.
 var clean = false
 
 // run builds a tree. Where that fails, the error is kustomize's own only if it
@@ -120,9 +122,7 @@ func krustyRun(t *tree, dir string) (out [][]byte, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			out, err = nil, fmt.Errorf("a defect of kustomize: %v", v)
-		}
-		if err != nil {
-			clean = false // whatever it was, nothing of it stays for the next build
+			clean = false // who knows what it left
 		}
 	}()
 	if !clean {

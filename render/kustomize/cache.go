@@ -124,8 +124,8 @@ func (c *Cache) fill(ctx context.Context, key cacheKey, p *pending, v plan.Versi
 // What decoded objects take in memory, about: for each byte of their JSON, and
 // for each of them.
 const (
-	perByte   = 6
-	perObject = 1024
+	perByte   = 10
+	perObject = 512
 )
 
 // keep adds an entry and drops those that were not used for longest. It is

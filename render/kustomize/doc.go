@@ -34,10 +34,12 @@
 //	  - select: {kind: HTTPRoute, name: edge}
 //	    fieldPaths: [spec.rules.0.backendRefs.1.weight]
 //
-// A field that is there and holds a number stays a number: kustomize puts in
-// the text and leaves the type. A field that is not there, and is made by
-// `options: {create: true}`, becomes text, "25", which the API server refuses
-// for an integer. So write the field with any number into the manifest.
+// A field that is there keeps its type: kustomize puts in the text and nothing
+// else, so a weight or a number of replicas stays a number, and `percent: ""`
+// stays text. A field that is not there, and is made by `options: {create:
+// true}`, gets the type that its text looks like: 25 becomes a number, which the
+// API server refuses as the value of an annotation. Write such a field with an
+// empty text into the manifest. Do not put a position into a field that is null.
 //
 // Objects without a namespace are left without one: kustomize does not know
 // which kinds have namespaces. Who applies them puts the plan's namespace in.

@@ -124,7 +124,7 @@ func load(data []byte) (docs []*yaml.Node, err error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if len(n.Content) == 0 || n.Content[0].ShortTag() == "!!null" && n.Content[0].Value == "" {
+		if len(n.Content) == 0 || n.Content[0].ShortTag() == "!!null" {
 			continue
 		}
 		docs = append(docs, n.Content[0])

@@ -146,6 +146,11 @@ func (u *unit) generator(n *yaml.Node, at places, secret bool) {
 	if secret {
 		at = discreet(at)
 	}
+	for _, c := range items(field(n, "literals")) {
+		if value, ok := text(c); ok && strings.Index(value, "=") < 1 {
+			at(c)("literal", "a literal is KEY=VALUE", "")
+		}
+	}
 	for _, c := range items(field(n, "files")) {
 		u.keyed(c, at, u.data(secret, wholeFile))
 	}

@@ -192,6 +192,8 @@ var fieldRefusals = []refusal{
 	{"text for a list", kust("resources: app.yaml"), []string{k + `:1:12: wrong-type: expected a list`}, ""},
 	{"list for an object", kust("- resources"), []string{k + `:1:1: wrong-type: expected an object`}, ""},
 	{"object for text", kust("resources: [{a: b}]"), []string{k + `:1:13: wrong-type: expected a single value`}, ""},
+	{"literal without a key", kust("secretGenerator:\n- name: a\n  literals: [hunter2, =hunter2, a=b=c]"),
+		[]string{k + `:3:14: literal: a literal is KEY=VALUE`, k + `:3:23: literal: a literal is KEY=VALUE`}, ""},
 	{"tag", kust("resources: !!set {app.yaml}"), []string{k + `:1:12: tag: a tag`}, ""},
 	{"key that is no text", kust("resources: [app.yaml]\ncommonAnnotations: {1: a}"), []string{k + `:2:21: wrong-type: a key must be text`}, ""},
 	{"wrong kind", kust("kind: Kustomisation\nresources: [app.yaml]"), []string{k + `:1:7: kind: kind "Kustomisation"`}, ""},

@@ -20,7 +20,7 @@ import (
 // tripwire notices every request by net/http, every connection to its server,
 // and every process of the programs that kustomize runs.
 type tripwire struct {
-	t           *testing.T
+	t           testing.TB
 	address     string
 	marks       string // a folder with a file for each process
 	requests    atomic.Int64
@@ -39,7 +39,7 @@ func (w *tripwire) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // stretch puts the tripwire up for the length of a test.
-func stretch(t *testing.T) *tripwire {
+func stretch(t testing.TB) *tripwire {
 	t.Helper()
 	w := &tripwire{t: t, marks: t.TempDir()}
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
