@@ -33,7 +33,7 @@ type plane struct {
 	transport  *http.Transport
 	sideHeader string
 	counts     *counts
-	slots      chan struct{} // mirrors under way
+	slots      chan struct{}   // mirrors under way
 	ctx        context.Context // ends with the fixture
 }
 
