@@ -178,7 +178,7 @@ func isPublishedPath(p string) bool {
 		return false
 	}
 	for part := range strings.SplitSeq(strings.ToLower(p), "/") {
-		if part == ".git" || strings.HasPrefix(part, "git~") || strings.TrimRight(part, ". ") == ".git" {
+		if strings.HasPrefix(part, "git~") || strings.TrimRight(part, ". ") == ".git" {
 			return false
 		}
 	}
