@@ -194,7 +194,11 @@ func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) e
 	w.r.metrics.moved(w.key, m, now, w.breach)
 	w.breach = time.Time{}
 	w.log.Info("observed in the data plane", "from", m.From.String(), "to", m.To.String(), "took", now.Sub(m.Started).String())
-	return errors.Join(w.moveTraffic(ctx, v, m.To, w.rec.Applied.Since), w.markCluster(ctx, v))
+	err := w.moveTraffic(ctx, v, m.To, w.rec.Applied.Since)
+	if !w.observed.Cluster.Drifted {
+		err = errors.Join(err, w.markCluster(ctx, v))
+	}
+	return err
 }
 
 // keep corrects drift: the data plane no longer serves what was applied, or its

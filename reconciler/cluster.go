@@ -1,6 +1,7 @@
 package reconciler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -260,11 +261,12 @@ func (w *worker) follow(ctx context.Context, in *decide.Input) error {
 	return w.markCluster(ctx, v)
 }
 
-// markCluster lets the cluster carry what a lost record is rebuilt from, where
-// no gateway does.
+// markCluster lets the cluster carry what it was brought to: from that a lost
+// record is rebuilt, and a cluster that has yet to follow is told from one that
+// has drifted.
 func (w *worker) markCluster(ctx context.Context, v plan.Version) error {
 	a := w.rec.Applied
-	if v.Plan.Spec.Gateway != nil || clusterAt(v, a.Stop) == nil {
+	if clusterAt(v, a.Stop) == nil {
 		return nil
 	}
 	ctx, cancel := effect(ctx, driftDeadline)
@@ -309,8 +311,11 @@ func (w *worker) observeCluster(ctx context.Context, in decide.Input) decide.Par
 	if err != nil {
 		return unknown(err)
 	}
-	unmarked := v.Plan.Spec.Gateway == nil && !st.Mark.same(d.Mark)
-	w.behind = st.Mark == nil || st.Mark.Stop != stop || st.Mark.Revision != d.Mark.Revision || unmarked
+	unmarked := !st.Mark.same(d.Mark)
+	w.behind = unmarked
+	if unmarked && st.InSync {
+		st.Message = cmp.Or(st.Message, "its inventory has yet to name the stop")
+	}
 	return decide.Part{Known: true, Healthy: st.Healthy, Drifted: !st.InSync || unmarked, Message: st.Message}
 }
 
