@@ -12,6 +12,7 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/render/kustomize"
+	"github.com/changeover-dev/changeover/schemas"
 	"github.com/changeover-dev/changeover/test/kubetest"
 	"github.com/changeover-dev/changeover/test/stack"
 )
@@ -51,6 +52,7 @@ func files(t *testing.T, dir string, words ...string) map[string]string {
 // In its files NAMESPACE and GROUP are replaced, and what edit changes.
 func newRig(t *testing.T, k *kubetest.Kube, dir string, edit func(map[string]string), args ...string) *rig {
 	t.Helper()
+	k.Apply(t, "", string(schemas.Definition))
 	ns := k.Namespace(t)
 	all := files(t, dir, "NAMESPACE", ns, "GROUP", ns+".example.com")
 	if edit != nil {
