@@ -3,7 +3,9 @@ package client
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,6 +50,8 @@ func explain(err error, st metav1.Status) (words string, managers []string) {
 		return conflict(st)
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return "the namespace is being deleted: wait until it is gone, or restore it", nil
+	case isAdmission(st):
+		return admission(st.Message), nil
 	case apierrors.IsForbidden(err):
 		return forbidden(st), nil
 	case apierrors.IsUnauthorized(err):
@@ -60,12 +64,16 @@ func explain(err error, st metav1.Status) (words string, managers []string) {
 		return notFound(st), nil
 	case apierrors.IsConflict(err):
 		return "the object was changed by someone else meanwhile; it is tried again", nil
-	case strings.Contains(st.Message, "failed calling webhook"), strings.Contains(st.Message, "admission webhook"):
-		return webhook(st.Message), nil
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
 		return "the API server did not answer in time; it is tried again", nil
-	case apierrors.IsInternalError(err), apierrors.IsServiceUnavailable(err):
-		return fmt.Sprintf("the API server failed (%d %s); it is tried again", st.Code, st.Reason), nil
+	case apierrors.IsRequestEntityTooLargeError(err):
+		return "it is larger than the API server takes", nil
+	}
+	if words := unfit(st.Message); words != "" {
+		return words, nil
+	}
+	if st.Code >= 500 {
+		return strings.TrimSuffix(fmt.Sprintf("the API server failed (%d %s", st.Code, st.Reason), " ") + "); it is tried again", nil
 	}
 	return fmt.Sprintf("the API server refused it (%d %s)%s", st.Code, st.Reason, fieldsOf(st)), nil
 }
@@ -99,19 +107,32 @@ func quoted(names []string) string {
 	return strings.Join(out, ", ")
 }
 
+// plain are the beginnings of refusals that hold no value of the object, but
+// names, fields and amounts.
+var plain = []string{
+	"exceeded quota", "failed quota", "violates PodSecurity", "error looking up service account", "unable to create new content in namespace",
+	"maximum ", "minimum ", "no PriorityClass",
+}
+
 // forbidden names the permission: the server's own words do, and hold no value.
-// An admission plugin or webhook that denies answers with the same code, in
-// words of its own.
+// Admission plugins answer with the same code; of them only what is known to
+// hold no value is repeated.
 func forbidden(st metav1.Status) string {
 	_, why, ok := strings.Cut(st.Message, " is forbidden: ")
 	if !ok {
 		_, why, ok = strings.Cut(st.Message, " forbidden: ")
 	}
-	if ok && strings.HasPrefix(why, "User ") {
-		return "permission is missing: " + why
-	}
-	if strings.Contains(st.Message, "admission webhook") {
-		return webhook(st.Message)
+	switch {
+	case !ok:
+	case strings.HasPrefix(why, "User "):
+		return "permission is missing: " + clip(why)
+	case strings.HasPrefix(why, "user ") && strings.Contains(why, "attempting to grant"):
+		// Nobody may grant what he may not do himself.
+		_, rights, _ := strings.Cut(why, "\n")
+		user, _, _ := strings.Cut(why, " (")
+		return "permission is missing: " + user + " may not grant rights that it does not have itself: " + clip(strings.ReplaceAll(rights, "\n", "; "))
+	case slices.ContainsFunc(plain, func(p string) bool { return strings.HasPrefix(why, p) }):
+		return clip(why)
 	}
 	return "the API server forbids it, by its policy: see its audit log for the reason"
 }
@@ -125,12 +146,15 @@ func invalid(st metav1.Status) string {
 	return s + fieldsOf(st)
 }
 
+// fixed are the words of API servers for fields that cannot be changed.
+var fixed = []string{"immutable", "updates to", "updates may not change", "cannot change roleRef"}
+
 func immutable(st metav1.Status) bool {
 	if st.Details == nil {
 		return false
 	}
 	return slices.ContainsFunc(st.Details.Causes, func(c metav1.StatusCause) bool {
-		return strings.Contains(c.Message, "immutable") || strings.Contains(c.Message, "updates to") && strings.Contains(c.Message, "forbidden")
+		return slices.ContainsFunc(fixed, func(f string) bool { return strings.Contains(c.Message, f) })
 	})
 }
 
@@ -161,18 +185,18 @@ func fieldsOf(st metav1.Status) string {
 }
 
 // withoutValue keeps what a cause says before the value that it quotes, and
-// what it says after it.
+// what it says after it. What follows the first line is a comparison of values.
 func withoutValue(msg string) string {
+	msg, _, _ = strings.Cut(msg, "\n")
 	kind, rest, ok := strings.Cut(msg, ": ")
-	if !ok {
-		return clip(msg)
-	}
 	switch kind {
 	case "Required value", "Forbidden", "Too many", "Too long":
-		return clip(kind + ": " + rest)
+		return clip(msg)
 	case "Invalid value", "Unsupported value", "Duplicate value", "Not found", "Internal error":
-		if i := strings.LastIndex(rest, ": "); i >= 0 && !strings.ContainsAny(rest[i:], `"{}`) {
-			return clip(kind + ": " + rest[i+2:])
+		// Texts and objects among the values are quoted.
+		why := rest[strings.LastIndex(rest, ": ")+1:]
+		if ok && why != "" && !strings.ContainsAny(why, `"{}`) {
+			return clip(kind + ": " + strings.TrimSpace(why))
 		}
 		return kind
 	}
@@ -180,11 +204,50 @@ func withoutValue(msg string) string {
 }
 
 func clip(s string) string {
-	const most = 200
+	const most = 300
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "..."
 	}
 	return s
+}
+
+// misfit is one reason why a manifest is none of its kind: the field, and what
+// is wrong with it. A value follows `got`.
+var misfit = regexp.MustCompile(`(?m)(\.[^\n]*?): (field not declared in schema|expected [a-z(), ]+?|duplicate entries)(?:, got|,? for key|$)`)
+
+// unknownField is one that strict validation found.
+var unknownField = regexp.MustCompile(`(unknown|duplicate) field "([^"\n]+)"`)
+
+// unfit says why the API server could not read a manifest as one of its kind;
+// empty where that is not the matter. It answers 400 or, of all things, 500.
+func unfit(msg string) string {
+	var parts []string
+	switch {
+	case strings.Contains(msg, "failed to create typed patch object"):
+		for _, m := range misfit.FindAllStringSubmatch(msg, 10) {
+			field := m[1]
+			// The first may follow the name of the object.
+			if i := strings.LastIndex(field, ": ."); i >= 0 {
+				field = field[i+2:]
+			}
+			parts = append(parts, field+" ("+strings.TrimSpace(m[2])+")")
+		}
+	case strings.Contains(msg, "strict decoding error"):
+		for _, m := range unknownField.FindAllStringSubmatch(msg, 10) {
+			parts = append(parts, m[2]+" ("+m[1]+" field)")
+		}
+	case strings.Contains(msg, "illegal base64 data"):
+		parts = append(parts, "a value of data is not base64: write it so, or put it into stringData")
+	case strings.Contains(msg, "unable to convert"), strings.Contains(msg, "error decoding"):
+		parts = append(parts, "a field has a value of the wrong type")
+	default:
+		return ""
+	}
+	words := "the manifest does not fit its kind"
+	if len(parts) > 0 {
+		words += ": " + clip(strings.Join(parts, ", "))
+	}
+	return words
 }
 
 func notFound(st metav1.Status) string {
@@ -197,30 +260,43 @@ func notFound(st metav1.Status) string {
 	return "the API server does not serve it: is its CustomResourceDefinition applied?"
 }
 
-// webhook names the webhook and whether it failed or denied. What it said is
-// not repeated: it may quote the object.
-func webhook(msg string) string {
+// isAdmission reports whether a webhook or policy of the cluster's owners is
+// what refuses. Their codes and reasons are their own.
+func isAdmission(st metav1.Status) bool {
+	return strings.Contains(st.Message, "failed calling webhook") || strings.Contains(st.Message, "admission webhook") ||
+		strings.Contains(st.Message, "ValidatingAdmissionPolicy '")
+}
+
+// admission names the webhook or policy and whether it failed or denied. What
+// it said is not repeated: it may quote the object.
+func admission(msg string) string {
+	if _, rest, ok := strings.Cut(msg, "ValidatingAdmissionPolicy '"); ok {
+		name, _, _ := strings.Cut(rest, "'")
+		return fmt.Sprintf("admission policy %q denied the request: see its rules for the reason", name)
+	}
 	name := ""
 	if _, rest, ok := strings.Cut(msg, `webhook "`); ok {
 		name, _, _ = strings.Cut(rest, `"`)
 	}
 	switch {
-	case strings.Contains(msg, "context deadline exceeded"), strings.Contains(msg, "Timeout"), strings.Contains(msg, "timeout"):
+	case !strings.Contains(msg, "failed calling webhook"):
+		return fmt.Sprintf("admission webhook %q denied the request: its log has the reason", name)
+	case strings.Contains(msg, "context deadline exceeded"), strings.Contains(msg, "imeout"):
 		return fmt.Sprintf("admission webhook %q did not answer in time; it is tried again", name)
-	case strings.Contains(msg, "failed calling webhook"):
-		return fmt.Sprintf("admission webhook %q cannot be called; it is tried again", name)
 	}
-	return fmt.Sprintf("admission webhook %q denied the request", name)
+	return fmt.Sprintf("admission webhook %q cannot be called; it is tried again", name)
 }
 
 // unreached puts an error without an answer in words.
 func unreached(err error) error {
 	var netErr net.Error
 	switch {
+	case strings.Contains(err.Error(), "client rate limiter"):
+		return &Failure{Words: "so much is asked of the API server that the time ran out in the queue; it is tried again (--kube-qps allows more)", cause: err}
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return &Failure{Words: "the API server did not answer in time; it is tried again", cause: err}
-	case errors.As(err, &netErr):
-		return &Failure{Words: "the API server cannot be reached: " + reason(err) + "; it is tried again", cause: err}
+	case Unreachable(err):
+		return &Failure{Words: "the API server cannot be reached: " + clip(reason(err)) + "; it is tried again", cause: err}
 	}
 	return err
 }
@@ -236,8 +312,8 @@ func reason(err error) string {
 	}
 }
 
-// Unreachable reports whether the API server gave no answer.
+// Unreachable reports whether the API server gave no answer, or none that ended.
 func Unreachable(err error) bool {
 	var netErr net.Error
-	return errors.As(err, &netErr)
+	return errors.As(err, &netErr) || errors.Is(err, io.ErrUnexpectedEOF)
 }
