@@ -116,5 +116,5 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(kept))/300, "B/object")
-	b.ReportMetric(float64(len(print(b, kept[0])))/300, "YAML-B/object")
+	b.ReportMetric(float64(len(shown(b, kept[0])))/300, "YAML-B/object")
 }

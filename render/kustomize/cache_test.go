@@ -43,7 +43,7 @@ func TestCacheReadsNothingWhereItKnowsTheObjects(t *testing.T) {
 	v := version(t, revision)
 	for range 3 {
 		got, err := c.Build(t.Context(), v, only, repo.at)
-		if err != nil || string(print(t, got)) != string(print(t, want)) {
+		if err != nil || string(shown(t, got)) != string(shown(t, want)) {
 			t.Fatalf("got %v, %v", got, err)
 		}
 	}
@@ -56,7 +56,7 @@ func TestCacheReadsNothingWhereItKnowsTheObjects(t *testing.T) {
 	if err != nil || repo.reads.Load() != 2 {
 		t.Fatalf("another revision: %v, read %d times", err, repo.reads.Load())
 	}
-	if !strings.Contains(string(print(t, got)), "revision: fedcba") {
+	if !strings.Contains(string(shown(t, got)), "revision: fedcba") {
 		t.Error("the objects are those of another revision")
 	}
 	other.Live += "x"

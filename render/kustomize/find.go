@@ -123,11 +123,11 @@ var errNoFolder = errors.New("not a folder")
 // resolve follows the links on a path from the repository's root, as an
 // operating system would, and never out of the repository.
 func (s *store) resolve(p string) (target, error) {
-	todo, done := strings.Split(p, "/"), []string(nil)
+	ahead, done := strings.Split(p, "/"), []string(nil)
 	dir, links, last := true, 0, "" // done is a folder; links followed, the last of them
-	for len(todo) > 0 {
-		name := todo[0]
-		todo = todo[1:]
+	for len(ahead) > 0 {
+		name := ahead[0]
+		ahead = ahead[1:]
 		switch {
 		case !dir:
 			return target{}, errNoFolder
@@ -158,7 +158,7 @@ func (s *store) resolve(p string) (target, error) {
 		if err != nil {
 			return target{}, err
 		}
-		last, todo = at, append(strings.Split(to, "/"), todo...)
+		last, ahead = at, append(strings.Split(to, "/"), ahead...)
 	}
 	return target{path: path.Join(append([]string{"."}, done...)...), dir: dir}, nil
 }
@@ -219,7 +219,7 @@ func (s *store) load(p string, no refuse) *source {
 		no("unreadable", fmt.Sprintf("%q: %v", p, err), "")
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what was only read loses nothing
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

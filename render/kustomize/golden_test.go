@@ -49,8 +49,8 @@ func cases(t testing.TB) map[string]*plan.Document {
 	return out
 }
 
-// print writes objects as YAML.
-func print(t testing.TB, objects []render.Object) []byte {
+// shown writes objects as YAML.
+func shown(t testing.TB, objects []render.Object) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	for _, o := range objects {
@@ -78,7 +78,7 @@ func TestGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(&got, "\n# %s\n%s", stop, print(t, objects))
+				fmt.Fprintf(&got, "\n# %s\n%s", stop, shown(t, objects))
 			}
 			file := strings.TrimSuffix(dir, ".in") + ".out.yaml"
 			if *update {

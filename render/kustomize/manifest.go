@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
-	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 // Bounds of the YAML that kustomize is given.
@@ -106,6 +105,22 @@ func (s *scan) documents(src *source) ([]*yaml.Node, bool) {
 	return docs, true
 }
 
+// limits are those of the YAML reader. Aliases are counted once they are read.
+type limits struct{}
+
+var errNesting = fmt.Errorf("values lie more than %d deep", maxNesting)
+
+// CheckDepth bounds how deep values lie.
+func (limits) CheckDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxNesting {
+		return errNesting
+	}
+	return nil
+}
+
+// CheckAlias allows all.
+func (limits) CheckAlias(int, int) error { return nil }
+
 // load reads YAML. A panic of the reader is an error.
 func load(data []byte) (docs []*yaml.Node, err error) {
 	defer func() {
@@ -113,7 +128,7 @@ func load(data []byte) (docs []*yaml.Node, err error) {
 			docs, err = nil, errors.New("the reader failed")
 		}
 	}()
-	loader, err := yaml.NewLoader(strings.NewReader(string(data)), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxNesting))))
+	loader, err := yaml.NewLoader(strings.NewReader(string(data)), yaml.WithPlugin(limits{}))
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +161,8 @@ func syntax(err error) (line, column int, message, hint string) {
 		return line, column, "an alias without its anchor", "put values that begin with * or & in quotes"
 	case strings.Contains(message, "tab character"):
 		hint = "indent with spaces, not with tabs"
-	case strings.Contains(message, "max depth"):
-		message, hint = fmt.Sprintf("values lie more than %d deep", maxNesting), ""
+	case strings.Contains(message, errNesting.Error()):
+		return line, column, errNesting.Error(), "no manifest lies as deep as this"
 	case strings.Contains(message, "mapping values are not allowed"):
 		hint = "a value that holds `: ` must stand in quotes, or the indentation is wrong"
 	}
@@ -181,9 +196,10 @@ func (c *census) count(n *yaml.Node) int {
 	if n.Anchor != "" {
 		c.sizes[n] = 0
 	}
-	if n.Kind == yaml.MappingNode {
+	switch n.Kind {
+	case yaml.MappingNode:
 		c.keys(n)
-	} else if n.Kind == yaml.ScalarNode {
+	case yaml.ScalarNode:
 		c.scalar(n)
 	}
 	size := 1

@@ -234,6 +234,7 @@ var pluginRefusals = []refusal{
 var formRefusals = []refusal{
 	{"no YAML", kust("resources: [app.yaml"), []string{k + `:2:1: syntax: read YAML: did not find expected ',' or ']'`}, ""},
 	{"tab", kust("resources:\n\t- app.yaml"), []string{k + `:2:1: syntax: read YAML:`}, ""},
+	{"values that lie deep", kust("resources: [app.yaml]\nmetadata: " + strings.Repeat("[", 300)), []string{k + `:2:267: syntax: values lie more than 256 deep`}, ""},
 	{"empty file", kust(""), []string{k + `: empty: the kustomization is empty`}, ""},
 	{"empty kustomization", kust("kind: Kustomization\n"), []string{k + `:1:1: empty: the kustomization is empty`}, ""},
 	{"two documents", kust("resources: [app.yaml]\n---\nresources: [\"http://SERVER/\"]"), []string{k + `:3:1: several-documents: a second YAML document`}, ""},
