@@ -35,7 +35,7 @@ func walk(path string, want, live any) string {
 			if live == nil && len(w) == 0 {
 				return ""
 			}
-			return path
+			return orAll(path)
 		}
 		for _, k := range slices.Sorted(maps.Keys(w)) {
 			if at := walk(join(path, k), w[k], l[k]); at != "" {
@@ -49,11 +49,11 @@ func walk(path string, want, live any) string {
 			if live == nil && len(w) == 0 {
 				return ""
 			}
-			return path
+			return orAll(path)
 		}
 		for i, j := range match(w, l) {
 			if j < 0 {
-				return path
+				return orAll(path)
 			}
 			if at := walk(fmt.Sprintf("%s[%d]", path, i), w[i], l[j]); at != "" {
 				return at
@@ -63,6 +63,14 @@ func walk(path string, want, live any) string {
 	}
 	if sameScalar(want, live) {
 		return ""
+	}
+	return orAll(path)
+}
+
+// orAll is a path; the whole thing has one too.
+func orAll(path string) string {
+	if path == "" {
+		return "."
 	}
 	return path
 }

@@ -3,7 +3,6 @@ package kube
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,10 +12,7 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
@@ -25,33 +21,19 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/kube/client"
 	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/test/cluster"
+	"github.com/changeover-dev/changeover/test/kubetest"
 )
 
-// shared is the cluster of all tests but those that break it.
-var shared *cluster.Cluster
-
-func TestMain(m *testing.M) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	c, err := cluster.New(ctx, cluster.Options{})
-	cancel()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	shared = c
-	code := m.Run()
-	c.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(kubetest.Main(m, cluster.Options{})) }
 
 // rig is a Cluster with what a test needs to look at it: a namespace of its
 // own, the requests that it makes, its log, and the plans that it wakes.
 type rig struct {
 	*testing.T
-	c     *Cluster
-	ns    string
-	key   plan.Key
-	admin *client.Client
+	c   *Cluster
+	k   *kubetest.Kube
+	ns  string
+	key plan.Key
 
 	config   *rest.Config
 	requests *requests
@@ -60,28 +42,20 @@ type rig struct {
 	skew     atomic.Int64 // added to the clock
 }
 
-var spaces atomic.Int64
-
-func setup(t *testing.T) *rig { return setupOn(t, shared, nil) }
-
-// setupOn makes a rig on a cluster. Wrap sees every request of the rig's
-// Cluster.
-func setupOn(t *testing.T, c *cluster.Cluster, wrap func(http.RoundTripper) http.RoundTripper) *rig {
+func setup(t *testing.T) *rig {
 	t.Helper()
-	cfg, err := client.Load(c.Kubeconfig, "")
+	k := kubetest.Shared(t)
+	return setupOn(t, k, k.Kubeconfig)
+}
+
+func setupOn(t *testing.T, k *kubetest.Kube, kubeconfig string) *rig {
+	t.Helper()
+	cfg, err := client.Load(kubeconfig, "")
 	must(t, err)
-	admin, err := client.New(client.Options{Config: cfg, QPS: -1, UserAgent: "test"})
-	must(t, err)
-	r := &rig{T: t, admin: admin, requests: &requests{}, log: &syncBuffer{}, ns: fmt.Sprintf("so-%d", spaces.Add(1))}
+	r := &rig{T: t, k: k, requests: &requests{}, log: &syncBuffer{}, ns: k.Namespace(t)}
 	r.key = plan.Key{Namespace: r.ns, Name: "shop"}
-	r.create(fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", r.ns))
-	r.config = rest.CopyConfig(cfg)
-	r.config.Wrap(func(rt http.RoundTripper) http.RoundTripper {
-		if wrap != nil {
-			rt = wrap(rt)
-		}
-		return r.requests.wrap(rt)
-	})
+	cfg.Wrap(r.requests.wrap)
+	r.config = cfg
 	r.renew()
 	return r
 }
@@ -193,82 +167,32 @@ func (r *rig) observe(d reconciler.Desired) reconciler.ClusterState {
 	return st
 }
 
-// create makes an object with all rights.
-func (r *rig) create(text string) {
-	r.Helper()
-	for _, o := range r.objects(text) {
-		u := &unstructured.Unstructured{Object: o}
-		m, err := r.admin.Mapping(u.GroupVersionKind())
-		must(r.T, err)
-		_, err = r.admin.Resource(m, r.space(u.GetNamespace())).Create(r.Context(), u, metav1.CreateOptions{FieldManager: "test"})
-		must(r.T, err)
-	}
-}
+// group is the API group of a kind that tests look at.
+var group = map[string]string{"Deployment": ".apps", "StatefulSet": ".apps", "Job": ".batch", "Role": "." + groupRBAC, kindCRD: "." + groupCRD}
 
-func (r *rig) space(ns string) string {
-	if ns == "" {
-		return r.ns
-	}
-	return ns
-}
-
-var kinds = map[string]schema.GroupVersionKind{
-	"Deployment": {Group: "apps", Version: "v1", Kind: "Deployment"}, "StatefulSet": {Group: "apps", Version: "v1", Kind: "StatefulSet"},
-	"Job":   {Group: "batch", Version: "v1", Kind: "Job"},
-	"Role":  {Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
-	kindCRD: {Group: groupCRD, Version: "v1", Kind: kindCRD},
-}
-
-// get reads KIND/NAME or KIND/NAMESPACE/NAME with all rights; nil where it is
+// get reads KIND/NAME in the rig's namespace with all rights; nil where it is
 // not there.
 func (r *rig) get(ref string) *unstructured.Unstructured {
 	r.Helper()
-	res, name := r.at(ref)
-	o, err := res.Get(r.Context(), name, metav1.GetOptions{})
-	if err != nil && strings.Contains(err.Error(), "not found") {
-		return nil
-	}
-	must(r.T, err)
-	return o
+	kind, name, _ := strings.Cut(ref, "/")
+	return r.k.Lookup(r.T, kind+group[kind], r.ns, name)
 }
 
-func (r *rig) at(ref string) (res resource, name string) {
+// kubectl runs a command in the rig's namespace.
+func (r *rig) kubectl(args ...string) string {
 	r.Helper()
-	parts := strings.Split(ref, "/")
-	gvk, ok := kinds[parts[0]]
-	if !ok {
-		gvk = schema.GroupVersionKind{Version: "v1", Kind: parts[0]}
-	}
-	ns := r.ns
-	if len(parts) == 3 {
-		ns = parts[1]
-	}
-	m, err := r.admin.Mapping(gvk)
-	must(r.T, err)
-	return r.admin.Resource(m, ns), parts[len(parts)-1]
-}
-
-// resource is what tests use of a dynamic.ResourceInterface.
-type resource interface {
-	Get(ctx context.Context, name string, o metav1.GetOptions, sub ...string) (*unstructured.Unstructured, error)
-	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*unstructured.Unstructured, error)
-	Delete(ctx context.Context, name string, o metav1.DeleteOptions, sub ...string) error
+	return r.k.Kubectl(r.T, append([]string{"--namespace=" + r.ns}, args...)...)
 }
 
 // edit changes an object by a merge patch as some manager.
 func (r *rig) edit(ref, manager, patch string) {
 	r.Helper()
-	res, name := r.at(ref)
-	j, err := yaml.YAMLToJSON([]byte(patch))
-	must(r.T, err)
-	_, err = res.Patch(r.Context(), name, types.MergePatchType, j, metav1.PatchOptions{FieldManager: manager})
-	must(r.T, err)
+	r.kubectl("patch", ref, "--type=merge", "--patch="+patch, "--field-manager="+manager)
 }
 
-func (r *rig) remove(ref string) {
+func (r *rig) create(text string) {
 	r.Helper()
-	res, name := r.at(ref)
-	must(r.T, res.Delete(r.Context(), name, metav1.DeleteOptions{}))
+	r.k.Apply(r.T, r.ns, strings.ReplaceAll(text, "NS", r.ns))
 }
 
 func (r *rig) replicas(ref string) int64 {

@@ -68,7 +68,7 @@ func podWaits(pod map[string]any) string {
 		if c["type"] == "PodScheduled" && c["status"] == "False" {
 			msg, _ := c["message"].(string)
 			msg, _, _ = strings.Cut(msg, " preemption:")
-			return "it cannot be scheduled: " + strings.TrimRight(msg, ". ")
+			return "it cannot be scheduled: " + strings.TrimRight(msg, "., ")
 		}
 	}
 	return ""
