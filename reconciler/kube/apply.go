@@ -151,19 +151,41 @@ func (p *pass) compare(it *item, want map[string]any, sent digest, live map[stri
 	return ""
 }
 
+// forceAttempts is how often a field is taken back while others change the
+// object, as controllers do in a rollout.
+const forceAttempts = 5
+
 // patch applies a form of the item on the server's side. Fields of others are
 // taken only where the object says so, or where people changed by hand what was
 // Changeover's.
 func (p *pass) patch(ctx context.Context, it *item, want, live map[string]any) (map[string]any, error) {
 	force := render.Object(want).Annotation(render.ForceConflictsAnnotation) == "true"
 	got, err := p.send(ctx, it, want, force)
-	if err != nil && live != nil && editedByHand(err) && wasApplied(live) && render.Object(live).Annotation(render.PlanAnnotation) == p.s.key.String() {
+	for attempt := 1; err != nil && editedByHand(err) && p.isOurs(live); attempt++ {
+		var late error
+		if live, late = p.read(ctx, it); late != nil {
+			return nil, late
+		}
+		if !p.isOurs(live) {
+			break
+		}
 		// Only what was read may be overwritten.
 		at, _ := clone(want).(map[string]any)
 		at["metadata"].(map[string]any)["resourceVersion"] = versionOf(live)
-		got, err = p.send(ctx, it, at, true)
+		if got, late = p.send(ctx, it, at, true); !apierrors.IsConflict(late) || attempt == forceAttempts || !pause(ctx) {
+			return got, client.Explain(late)
+		}
+		// Whose the fields are now is asked anew.
+		got, err = p.send(ctx, it, want, false)
 	}
 	return got, client.Explain(err)
+}
+
+// isOurs reports whether a live object was applied for the plan, and may be
+// again.
+func (p *pass) isOurs(live map[string]any) bool {
+	return live != nil && !isDeleted(live) && wasApplied(live) &&
+		render.Object(live).Annotation(render.PlanAnnotation) == p.s.key.String()
 }
 
 func (p *pass) send(ctx context.Context, it *item, want map[string]any, force bool) (map[string]any, error) {
@@ -294,7 +316,7 @@ func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(100 * time.Millisecond):
 		return true
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,10 +32,7 @@ func walk(path string, want, live any) string {
 		return ""
 	case map[string]any:
 		l, ok := live.(map[string]any)
-		if !ok {
-			if live == nil && len(w) == 0 {
-				return ""
-			}
+		if !ok && live != nil {
 			return orAll(path)
 		}
 		for _, k := range slices.Sorted(maps.Keys(w)) {
@@ -85,12 +83,18 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-func sameScalar(a, b any) bool {
-	if x, ok := float(a); ok {
-		y, ok := float(b)
-		return ok && x == y
+// sameScalar compares values. A number may have become text: quantities, and
+// ports that can have names.
+func sameScalar(want, live any) bool {
+	x, ok := float(want)
+	if !ok {
+		return reflect.DeepEqual(want, live)
 	}
-	return reflect.DeepEqual(a, b)
+	if s, ok := live.(string); ok {
+		return s == strconv.FormatFloat(x, 'f', -1, 64)
+	}
+	y, ok := float(live)
+	return ok && x == y
 }
 
 func float(v any) (float64, bool) {

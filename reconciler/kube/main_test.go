@@ -175,7 +175,11 @@ var group = map[string]string{"Deployment": ".apps", "StatefulSet": ".apps", "Jo
 func (r *rig) get(ref string) *unstructured.Unstructured {
 	r.Helper()
 	kind, name, _ := strings.Cut(ref, "/")
-	return r.k.Lookup(r.T, kind+group[kind], r.ns, name)
+	ns := r.ns
+	if kind == "Namespace" || kind == kindCRD {
+		ns = ""
+	}
+	return r.k.Lookup(r.T, kind+group[kind], ns, name)
 }
 
 // kubectl runs a command in the rig's namespace.
