@@ -28,8 +28,8 @@ spec:
 func (r *rig) withGateway() (gw *gatewaytest.Gateway, url string) {
 	r.t.Helper()
 	gw = gatewaytest.Start(r.t, gatewaytest.Options{Kubeconfig: r.k.Kubeconfig, ClassName: r.namespace, ControllerName: "changeover.dev/" + r.namespace})
-	gw.SetBackend(r.namespace+"/legacy", r.Legacy.URL)
-	gw.SetBackend(r.namespace+"/modern", r.Modern.URL)
+	gw.SetBackend(r.namespace+"/legacy:80", r.Legacy.URL)
+	gw.SetBackend(r.namespace+"/modern:80", r.Modern.URL)
 	r.k.Apply(r.t, r.namespace, strings.ReplaceAll(edge, "gatewayClassName: fixture", "gatewayClassName: "+r.namespace))
 	return gw, gw.URL(r.t, r.namespace, "edge")
 }
@@ -40,9 +40,14 @@ func TestAMigrationGoesThereAndBack(t *testing.T) {
 	k := kubetest.Shared(t)
 	r := newRig(t, k, "orders", nil)
 	gw, url := r.withGateway()
-	requests := load.Start(t.Context(), load.Options{Addr: strings.TrimPrefix(url, "http://"), Path: "/orders", Header: "X-User", Callers: 50, Rate: 40})
 	r.StartDaemon()
 	r.awaitEqual("setup")
+	requests := load.Start(t.Context(), load.Options{Addr: strings.TrimPrefix(url, "http://"), Path: "/orders", Header: "X-User", Callers: 50, Rate: 40, Unmarked: true})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(requests.Stop(), gw.Counts())
+		}
+	})
 
 	stops := []string{"shadow", "gradual@10", "gradual@25", "gradual@50", "gradual@100", "sunset"}
 	commits := map[string]plan.Revision{}

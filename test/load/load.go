@@ -23,6 +23,8 @@ type Options struct {
 	Callers int
 	// Rate of requests a second over all kinds.
 	Rate int
+	// Unmarked answers name no side in a header: the backend's body does.
+	Unmarked bool
 	// Allow says which answers are no failure; status 200 where nil.
 	Allow func(status int) bool
 }
@@ -225,6 +227,9 @@ func (c *connection) send(caller string, n int) (side string, began bool, err er
 		return "", true, err
 	}
 	side = resp.Header.Get("X-Changeover-Side")
+	if c.l.o.Unmarked {
+		side, _, _ = strings.Cut(string(got), ":")
+	}
 	if resp.Close {
 		c.hangUp()
 	}
