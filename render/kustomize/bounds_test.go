@@ -53,7 +53,7 @@ func TestBoundsHold(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			begun := time.Now()
 			_, problems := kustomize.Reads(c.files, doc)
-			if took := time.Since(begun); took > 10*time.Second {
+			if took := time.Since(begun); took > time.Minute {
 				t.Errorf("it took %s", took)
 			}
 			switch {

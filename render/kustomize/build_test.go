@@ -36,7 +36,7 @@ func manifest(text string) string {
 }
 
 func TestBuildRefusesWhatCannotBeApplied(t *testing.T) {
-	const account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n"
+	const one = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n"
 	for _, c := range []struct{ name, tree, want string }{
 		{"nothing", kust("resources: []\nnamePrefix: x-"), `build "plans/k8s": no objects came of it`},
 		{"an empty file", manifest("# nothing\n"), `build "plans/k8s": no objects came of it`},
@@ -48,10 +48,10 @@ func TestBuildRefusesWhatCannotBeApplied(t *testing.T) {
 		{"generated name", manifest("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, generateName: a-}\n"), `ServiceAccount a has metadata.generateName`},
 		{"generated name alone", manifest("apiVersion: v1\nkind: ServiceAccount\nmetadata: {generateName: a-}\n"), `missing metadata.name`},
 		{"a List", manifest("apiVersion: v1\nkind: List\nmetadata: {name: a}\n"), `a List is left`},
-		{"twice", manifest(account + "---\n" + account), `already registered id`},
+		{"twice", manifest(one + "---\n" + one), `already registered id`},
 		{"twice in two versions", manifest("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n---\napiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: a}\n"), `Deployment.apps a is there twice`},
-		{"twice in the plan's namespace", manifest(account + "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, namespace: shop}\n"), `ServiceAccount a is there twice`},
-		{"the position, by a prefix", kust("namePrefix: migration-\nresources: [app.yaml]\npatches: []") + "-- plans/k8s/app.yaml --\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: position}\n---\n" + account, ""},
+		{"twice in the plan's namespace", manifest(one + "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, namespace: shop}\n"), `ServiceAccount a is there twice`},
+		{"the position, by a prefix", kust("namePrefix: migration-\nresources: [app.yaml]\npatches: []") + "-- plans/k8s/app.yaml --\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: position}\n---\n" + one, ""},
 		{"a patch for what is not there", kust("resources: [app.yaml]\npatches:\n- patch: |\n    {apiVersion: v1, kind: ServiceAccount, metadata: {name: b}}"), `no resource matches strategic merge patch`},
 		{"a replacement of what is not there", kust("resources: [app.yaml]\nreplacements:\n- source: {kind: ConfigMap, name: migration-position, fieldPath: data.nothing}\n  targets: [{select: {kind: ServiceAccount}, fieldPaths: [metadata.name]}]"),
 			"fieldPath `data.nothing` is missing for replacement source"},
@@ -196,43 +196,57 @@ spec:
 // canary is data of a Secret, as an operator may have it.
 const canary = "hunter2sword"
 
+// account is a manifest to replace something in.
+const account = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app}\n"
+
+// outOfBounds is a kustomization that asks for a part of a Secret's data that
+// there is not: kustomize's error repeats all of it.
+func outOfBounds(text, data string) string {
+	return "-- plans/k8s/kustomization.yaml --\n" + text + "\nreplacements:\n- source: {kind: Secret, fieldPath: " + data +
+		".a, options: {delimiter: w, index: 7}}\n  targets: [{select: {kind: ServiceAccount}, fieldPaths: [metadata.name]}]\n"
+}
+
 func TestNoErrorHoldsDataOfASecret(t *testing.T) {
 	secret := func(data string) string {
 		return "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n" + data + "\n"
 	}
 	const generator = "secretGenerator:\n- name: s\n  "
 	for name, tree := range map[string]string{
-		"literal without a key":        kust(generator + "literals: [" + canary + "]"),
-		"two literals of one key":      kust(generator + "literals: [\"a=" + canary + "\", \"a==" + canary + "\"]"),
-		"literal in place of files":    kust(generator + "files: [\"a=" + canary + "\"]"),
-		"literal in place of envs":     kust(generator + "envs: [\"a=" + canary + "\"]"),
-		"literals as an object":        kust(generator + "literals: {a: " + canary + "}"),
-		"unknown field":                kust(generator + "literal: [a=" + canary + "]"),
-		"tag":                          kust(generator + "literals: [!" + canary + " a]"),
-		"alias":                        kust(generator + "literals: [*" + canary + "]"),
-		"syntax":                       kust(generator + "literals: [a=" + canary + ", ] ]"),
-		"env file with bad bytes":      kust(generator+"envs: [e]") + "-- plans/k8s/e --\na=" + canary + "\xff\n",
-		"behavior":                     kust(generator + "behavior: merge\n  literals: [a=" + canary + "]"),
-		"unknown behavior":             kust(generator + "behavior: " + "x" + "\n  literals: [a=" + canary + "]\n  options: {immutable: 3}"),
-		"manifest, syntax":             manifest(secret("stringData: {a: " + canary + ", ] }")),
-		"manifest, alias":              manifest(secret("stringData: {a: *" + canary + "}")),
-		"manifest, tag":                manifest(secret("stringData: {a: !" + canary + "}")),
-		"manifest, key twice":          manifest(secret("stringData:\n  a: " + canary + "\n  a: " + canary)),
-		"manifest without a name":      manifest("apiVersion: v1\nkind: Secret\nstringData: {a: " + canary + "}\n"),
-		"manifest with a strange name": manifest("apiVersion: v1\nkind: Secret\nmetadata: {name: [" + canary + "]}\nstringData: {a: " + canary + "}\n"),
-		"manifest with notes":          manifest("apiVersion: v1\nkind: Secret\nmetadata: {annotations: {last: " + canary + "}}\n"),
-		"patch that is none":           kust("resources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    stringData: {a: " + canary + "}"),
-		"patch of two forms":           kust("resources: [app.yaml]\npatches:\n- path: app.yaml\n  patch: |\n    kind: Secret\n    stringData: {a: " + canary + "}"),
-		"patch without a target":       kust("resources: [app.yaml]\npatches:\n- patch: |\n    - {op: add, path: /data/x, value: " + canary + "}"),
-		"test in a patch":              manifest(secret("data: {a: b}")) + "-- plans/k8s/kustomization.yaml --\nresources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: test, path: /data/a, value: " + canary + "}\n",
-		"old patch":                    kust("resources: [app.yaml]\npatchesStrategicMerge:\n- |\n  kind: Secret\n  stringData: {a: " + canary + "}"),
-		"plugin":                       kust("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, literals: [" + canary + "]}"),
-		"plugin with a wrong type":     kust("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, literals: [a=b, {a: " + canary + "}]}"),
-		"plugin with a JSON patch":     kust("resources: [app.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: s}, target: {name: app}, jsonOp: '[{\"op\":\"x\",\"value\":\"" + canary + "\"}]'}"),
-		"replacement out of bounds": manifest(secret("stringData: {a: "+canary+"}")+"---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app}\n") +
-			"-- plans/k8s/kustomization.yaml --\nresources: [app.yaml]\nreplacements:\n- source: {kind: Secret, fieldPath: stringData.a, options: {delimiter: w, index: 7}}\n  targets: [{select: {kind: ServiceAccount}, fieldPaths: [metadata.name]}]\n",
-		"anchor elsewhere": manifest(secret("x: &a "+canary+"\nstringData: {a: *a}")+"---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: app}\n") +
-			"-- plans/k8s/kustomization.yaml --\nresources: [app.yaml]\nreplacements:\n- source: {kind: Secret, fieldPath: stringData.a, options: {delimiter: w, index: 7}}\n  targets: [{select: {kind: ServiceAccount}, fieldPaths: [metadata.name]}]\n",
+		"literal without a key":            kust(generator + "literals: [" + canary + "]"),
+		"two literals of one key":          kust(generator + "literals: [\"a=" + canary + "\", \"a==" + canary + "\"]"),
+		"literal in place of files":        kust(generator + "files: [\"a=" + canary + "\"]"),
+		"literal in place of envs":         kust(generator + "envs: [\"a=" + canary + "\"]"),
+		"literals as an object":            kust(generator + "literals: {a: " + canary + "}"),
+		"unknown field":                    kust(generator + "literal: [a=" + canary + "]"),
+		"tag":                              kust(generator + "literals: [!" + canary + " a]"),
+		"alias":                            kust(generator + "literals: [*" + canary + "]"),
+		"syntax":                           kust(generator + "literals: [a=" + canary + ", ] ]"),
+		"env file with bad bytes":          kust(generator+"envs: [e]") + "-- plans/k8s/e --\na=" + canary + "\xff\n",
+		"behavior":                         kust(generator + "behavior: merge\n  literals: [a=" + canary + "]"),
+		"unknown behavior":                 kust(generator + "behavior: " + "x" + "\n  literals: [a=" + canary + "]\n  options: {immutable: 3}"),
+		"manifest, syntax":                 manifest(secret("stringData: {a: " + canary + ", ] }")),
+		"manifest, alias":                  manifest(secret("stringData: {a: *" + canary + "}")),
+		"manifest, tag":                    manifest(secret("stringData: {a: !" + canary + "}")),
+		"manifest, key twice":              manifest(secret("stringData:\n  a: " + canary + "\n  a: " + canary)),
+		"manifest without a name":          manifest("apiVersion: v1\nkind: Secret\nstringData: {a: " + canary + "}\n"),
+		"manifest with a strange name":     manifest("apiVersion: v1\nkind: Secret\nmetadata: {name: [" + canary + "]}\nstringData: {a: " + canary + "}\n"),
+		"manifest with notes":              manifest("apiVersion: v1\nkind: Secret\nmetadata: {annotations: {last: " + canary + "}}\n"),
+		"patch that is none":               kust("resources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    stringData: {a: " + canary + "}"),
+		"patch of two forms":               kust("resources: [app.yaml]\npatches:\n- path: app.yaml\n  patch: |\n    kind: Secret\n    stringData: {a: " + canary + "}"),
+		"patch without a target":           kust("resources: [app.yaml]\npatches:\n- patch: |\n    - {op: add, path: /data/x, value: " + canary + "}"),
+		"test in a patch":                  manifest(secret("data: {a: b}")) + "-- plans/k8s/kustomization.yaml --\nresources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: test, path: /data/a, value: " + canary + "}\n",
+		"old patch":                        kust("resources: [app.yaml]\npatchesStrategicMerge:\n- |\n  kind: Secret\n  stringData: {a: " + canary + "}"),
+		"plugin":                           kust("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, literals: [" + canary + "]}"),
+		"plugin with a wrong type":         kust("generators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, literals: [a=b, {a: " + canary + "}]}"),
+		"plugin with a JSON patch":         kust("resources: [app.yaml]\ntransformers:\n- |\n  {apiVersion: builtin, kind: PatchJson6902Transformer, metadata: {name: s}, target: {name: app}, jsonOp: '[{\"op\":\"x\",\"value\":\"" + canary + "\"}]'}"),
+		"replacement out of bounds":        manifest(secret("stringData: {a: "+canary+"}")+account) + outOfBounds("resources: [app.yaml]", "stringData"),
+		"replacement of a literal":         manifest(account) + outOfBounds("resources: [app.yaml]\n"+generator+"literals: [a="+canary+"]", "data"),
+		"replacement of a file":            manifest(account) + outOfBounds("resources: [app.yaml]\n"+generator+"files: [a]", "data") + "-- plans/k8s/a --\n" + canary,
+		"replacement of an env file":       manifest(account) + outOfBounds("resources: [app.yaml]\n"+generator+"envs: [a]", "data") + "-- plans/k8s/a --\n#\nb=c\na=" + canary + "\n",
+		"replacement of a plugin's":        manifest(account) + outOfBounds("resources: [app.yaml]\ngenerators:\n- |\n  {apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, literals: [a="+canary+"]}", "data"),
+		"replacement of what is an anchor": "-- plans/k8s/app.yaml --\napiVersion: v1\nkind: Secret\nmetadata: {name: s, labels: {l: &a " + canary + "}}\nstringData: {a: *a}\n" + account + outOfBounds("resources: [app.yaml]", "stringData"),
+		"replacement of what a patch of another kind brings": manifest(secret("data: {b: c}")+account) + outOfBounds("resources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    {apiVersion: v1, kind: ConfigMap, metadata: {name: s}, data: {a: "+canary+"}}", "data"),
+		"replacement of what a patch brings":                 manifest(secret("data: {b: c}")+account) + outOfBounds("resources: [app.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: add, path: /data/a, value: "+canary+"}", "data"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := with(tree)
@@ -257,9 +271,12 @@ func TestNoErrorHoldsDataOfASecret(t *testing.T) {
 }
 
 func TestErrorsThatHaveNothingToDoWithASecretAreShown(t *testing.T) {
-	_, err := build(t, with(kust("resources: [app.yaml]\nsecretGenerator:\n- {name: s, literals: [a="+canary+"]}\npatches:\n- patch: |\n    {apiVersion: v1, kind: ServiceAccount, metadata: {name: b}}")))
-	if err == nil || !strings.Contains(err.Error(), "no resource matches strategic merge patch") {
-		t.Errorf("got %v", err)
+	for _, data := range []string{"literals: [a=" + canary + "]", "envs: [a, b]", "files: [a, b]"} {
+		_, err := build(t, with(kust("resources: [app.yaml, s.yaml]\nsecretGenerator:\n- {name: s, "+data+"}\npatches:\n- patch: |\n    {apiVersion: v1, kind: ServiceAccount, metadata: {name: b}}")+
+			"-- plans/k8s/a --\na="+canary+"\n-- plans/k8s/b --\n# none\n\nb="+canary+"\n-- plans/k8s/s.yaml --\n{apiVersion: v1, kind: Secret, metadata: {name: t}, stringData: {a: "+canary+"}}\n"))
+		if err == nil || !strings.Contains(err.Error(), "no resource matches strategic merge patch") {
+			t.Errorf("%s: got %v", data, err)
+		}
 	}
 }
 
@@ -328,5 +345,61 @@ func TestBuildEqualsKustomize(t *testing.T) {
 				t.Errorf("%s, phase %s (-kustomize +build):\n%s", dir, ph.Name, d)
 			}
 		}
+	}
+}
+
+func TestAPanicOfKustomizeIsAnError(t *testing.T) {
+	_, err := build(t, with(kust("resources: [app.yaml]\npatchesJson6902:\n- patch: '[]'")))
+	if err == nil || !strings.Contains(err.Error(), "a defect of kustomize: ") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := build(t, with(kust("resources: [app.yaml]"))); err != nil {
+		t.Errorf("the next build: %v", err)
+	}
+}
+
+func TestAFileOfTheUsersIsNotMistakenForThePosition(t *testing.T) {
+	objects, err := build(t, with(kust("resources: [migration-position.changeover.json]")+
+		"-- plans/k8s/migration-position.changeover.json --\n{\"apiVersion\": \"v1\", \"kind\": \"ServiceAccount\", \"metadata\": {\"name\": \"a\"}}"))
+	if err != nil || len(objects) != 2 {
+		t.Errorf("got %v, %v", objects, err)
+	}
+}
+
+func TestLinksOnDiskDoNotLeadOut(t *testing.T) {
+	outside, root := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{
+		filepath.Join(outside, "app.yaml"):                        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n",
+		filepath.Join(outside, "kustomization.yaml"):              "resources: [app.yaml]\n",
+		filepath.Join(root, "plans", "k8s", "kustomization.yaml"): "resources: [link.yaml, folder, in.yaml]\n",
+		filepath.Join(root, "plans", "k8s", "app.yaml"):           "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up, err := filepath.Rel(filepath.Join(root, "plans", "k8s"), outside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"link.yaml": filepath.Join(up, "app.yaml"), "folder": outside, "in.yaml": "app.yaml"} {
+		if err := os.Symlink(to, filepath.Join(root, "plans", "k8s", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, problems := kustomize.Reads(os.DirFS(root), document(t, "plans/orders.yaml", []byte(onePhase)))
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.String())
+	}
+	want := []string{
+		`plans/k8s/kustomization.yaml:1:13: symlink: "link.yaml": the symlink "plans/k8s/link.yaml" leads out of the repository`,
+		`plans/k8s/kustomization.yaml:1:24: symlink: "folder": the symlink "plans/k8s/folder" leads out of the repository, to an absolute path`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("problems (-want +got):\n%s", d)
 	}
 }

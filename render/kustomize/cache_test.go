@@ -120,6 +120,17 @@ func TestCacheForgetsWhatWasNotUsedForLongest(t *testing.T) {
 	if ask(1) != 1 {
 		t.Error("what was not used for longest is still there")
 	}
+	kept := kustomize.NewCache(3*(2*512+10*1500) + 1000)
+	huge := &repository{files: with(kust("configMapGenerator:\n- {name: a, files: [a.txt]}") + "-- plans/k8s/a.txt --\n" + strings.Repeat("x", 100_000))}
+	for i, r := range []*repository{repo, huge} {
+		if _, err := kept.Build(t.Context(), version(t, plan.Revision(fmt.Sprint(i))), only, r.at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := repo.reads.Load()
+	if _, err := kept.Build(t.Context(), version(t, "0"), only, repo.at); err != nil || repo.reads.Load() != before {
+		t.Errorf("a build larger than the cache pushed another out: %v", err)
+	}
 	tiny := kustomize.NewCache(100)
 	for range 2 {
 		before := repo.reads.Load()
@@ -177,6 +188,7 @@ func TestCacheWaitsNoLongerThanItsCaller(t *testing.T) {
 		_, err := c.Build(t.Context(), v, only, repo.at)
 		third <- err
 	}()
+	time.Sleep(20 * time.Millisecond) // the third waits too
 	cancelFirst()
 	close(end)
 	if err := <-done; !errors.Is(err, context.Canceled) {

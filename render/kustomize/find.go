@@ -21,7 +21,7 @@ const (
 	// A base that is used several times is read as often. maxWork and maxUses
 	// bound that, for one phase.
 	maxWork = 2 * maxTotal
-	maxUses = 4 * maxFiles
+	maxUses = 2 * maxFiles
 	maxPath = 1024 // bytes of one reference
 	maxLink = 40   // symlinks on the way to one file
 )

@@ -117,24 +117,24 @@ func (u *unit) config(doc *yaml.Node, at places, known map[string]builtin) (stri
 	kind, _ := text(field(doc, "kind"))
 	version, _ := text(field(doc, "apiVersion"))
 	check, ok := known[kind]
-	where := doc
-	for _, name := range []string{"kind", "apiVersion"} {
+	where := func(name string) *yaml.Node {
 		if n := field(doc, name); n != nil {
-			where = n
+			return n
 		}
+		return doc
 	}
 	switch {
 	case doc.Kind != yaml.MappingNode:
 		at(doc)("plugin", "the config of a plugin must be an object", "")
 		return "", false
 	case kind == "HelmChartInflationGenerator":
-		at(field(doc, "kind"))("plugin", "the plugin HelmChartInflationGenerator is not allowed", forbidden["helmCharts"])
+		at(where("kind"))("plugin", "the plugin HelmChartInflationGenerator is not allowed", forbidden["helmCharts"])
 		return "", false
 	case version != "builtin":
-		at(where)("plugin", fmt.Sprintf("the plugin %q of apiVersion %q is not built into kustomize", kind, version), builtInHint)
+		at(where("apiVersion"))("plugin", fmt.Sprintf("the plugin %q of apiVersion %q is not built into kustomize", kind, version), builtInHint)
 		return "", false
 	case !ok:
-		at(field(doc, "kind"))("plugin", fmt.Sprintf("there is no such plugin built into kustomize: %q", kind), "it has here: "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		at(where("kind"))("plugin", fmt.Sprintf("there is no such plugin built into kustomize: %q", kind), "it has here: "+strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		return "", false
 	}
 	if !u.plain(doc, at) {

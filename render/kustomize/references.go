@@ -129,7 +129,13 @@ func (u *unit) patchOrPath(n *yaml.Node, at places) {
 }
 
 // inline reports whether an entry that may be YAML or a path is YAML.
-func inline(value string) bool { return strings.ContainsAny(value, "\n{[") }
+func inline(value string) bool {
+	if !strings.ContainsAny(value, "{[") {
+		return strings.Contains(value, "\n")
+	}
+	docs, err := load([]byte(value))
+	return strings.Contains(value, "\n") || err == nil && len(docs) > 0 && docs[0].Kind != yaml.ScalarNode
+}
 
 // patch checks an object with the path of a patch, or a patch in a field.
 func (u *unit) patch(n *yaml.Node, body string, at places) {

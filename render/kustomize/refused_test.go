@@ -99,6 +99,7 @@ var remoteRefusals = []refusal{
 	{"JSON patch", kust("resources: [app.yaml]\npatchesJson6902:\n- target: {kind: ServiceAccount, version: v1, name: app}\n  path: http://SERVER/x"),
 		[]string{k + `:4:9: remote: "http://SERVER/x"`}, "http"},
 	{"strategic patch", kust("resources: [app.yaml]\npatchesStrategicMerge: [\"http://SERVER/x\"]"), []string{k + `:2:25: remote: "http://SERVER/x"`}, "http"},
+	{"strategic patch that could be YAML", kust("resources: [app.yaml]\npatchesStrategicMerge: [\"http://SERVER/{}\"]"), []string{k + `:2:25: remote: "http://SERVER/{}"`}, "http"},
 	{"replacement", kust("resources: [app.yaml]\nreplacements:\n- path: http://SERVER/x"), []string{k + `:3:9: remote: "http://SERVER/x"`}, "http"},
 	{"configuration", kust("resources: [app.yaml]\nconfigurations: [\"http://SERVER/x\"]"), []string{k + `:2:18: remote: "http://SERVER/x"`}, "http"},
 	{"generator", kust("resources: [app.yaml]\ngenerators: [\"http://SERVER/x\"]"), []string{k + `:2:14: remote: "http://SERVER/x"`}, "http"},
@@ -228,6 +229,8 @@ var pluginRefusals = []refusal{
 		[]string{k + `:2:14: plugin: "plans/k8s/g" is a folder`}, "process"},
 	{"alias in a plugin", kust("resources: [app.yaml]\ntransformers: [g.yaml]") + "-- plans/k8s/g.yaml --\napiVersion: builtin\nkind: PrefixTransformer\nmetadata: {name: &n t}\nprefix: *n\n",
 		[]string{`plans/k8s/g.yaml:3:18: alias: an anchor or alias`}, ""},
+	{"plugin without a kind", kust("resources: [app.yaml]\ntransformers: [g.yaml, h.yaml, i.yaml]") + "-- plans/k8s/g.yaml --\napiVersion: builtin\n-- plans/k8s/h.yaml --\nkind: Runner\n-- plans/k8s/i.yaml --\n[]\n",
+		[]string{`plans/k8s/g.yaml:1:1: plugin: there is no such plugin`, `plans/k8s/h.yaml:1:1: plugin: the plugin "Runner" of apiVersion ""`, `plans/k8s/i.yaml:1:1: plugin: the config of a plugin must be an object`}, ""},
 	{"plugin without a name", kust("resources: [app.yaml]\ntransformers: ['{apiVersion: builtin, kind: PrefixTransformer, prefix: x}']"), []string{k + `:2:16: plugin: the config of a plugin has no metadata.name`}, ""},
 }
 
@@ -327,5 +330,19 @@ func TestKustomizeAloneWouldHaveCalled(t *testing.T) {
 	}
 	if wire.touched().connections == 0 {
 		t.Error("nothing connected to the server: the tripwire does not work")
+	}
+}
+
+func TestAPatchThatIsAnAddressTooIsNotFetched(t *testing.T) {
+	wire := stretch(t)
+	files := with(kust("resources: [app.yaml]\npatchesStrategicMerge: [\"http: {a: b}\"]"))
+	if _, err := build(t, files); err == nil {
+		t.Error("the patch was built")
+	}
+	if wire.touched() != (touches{}) {
+		t.Error("something was called")
+	}
+	if wire.kustomize(files); wire.touched().requests == 0 {
+		t.Error("kustomize alone makes no request: this test shows nothing")
 	}
 }

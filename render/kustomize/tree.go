@@ -193,7 +193,8 @@ func hideYAML(s string) string {
 }
 
 // hide replaces what can be data of a Secret below a node, and reports whether
-// there was any. A patch can do without the kind of what it changes.
+// there was any. A patch need not be of the kind of what it changes, so all that
+// is called data counts.
 func hide(n *yaml.Node) (changed bool) {
 	kind, _ := text(field(n, "kind"))
 	operation := field(n, "op") != nil && field(n, "path") != nil
@@ -207,7 +208,7 @@ func hide(n *yaml.Node) (changed bool) {
 		}
 		switch {
 		case operation && name == "value",
-			name == "stringData", name == "data" && kind != "ConfigMap",
+			name == "stringData", name == "data",
 			kind == "Secret" && name != "apiVersion" && name != "kind" && name != "type" && name != "metadata",
 			kind == "Secret" && name == "metadata" && field(c, "annotations") != nil:
 			changed = true
