@@ -236,9 +236,6 @@ func (w *watch) changed(n name, was, is entry) {
 		if e.plan == (plan.Key{}) || i == 1 && was.plan == is.plan {
 			continue
 		}
-		if is.version != "" && w.parent.wrote(e.plan, id, is.version) {
-			continue
-		}
-		w.parent.waker.soon(e.plan)
+		w.parent.waker.soon(e.plan, func() bool { return is.version == "" || !w.parent.wrote(e.plan, id, is.version) })
 	}
 }

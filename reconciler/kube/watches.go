@@ -57,7 +57,7 @@ type watches struct {
 
 func newWatches(o Options, wrote func(plan.Key, render.ID, string) bool) *watches {
 	return &watches{
-		log: o.Log, now: o.Now, waker: &waker{wake: o.Wake, due: map[plan.Key]*time.Timer{}}, wrote: wrote,
+		log: o.Log, now: o.Now, waker: &waker{wake: o.Wake, due: map[plan.Key]*call{}}, wrote: wrote,
 		all: map[watchKey]*watch{}, plans: map[plan.Key]map[watchKey]watchOn{},
 	}
 }
@@ -175,27 +175,47 @@ func (w *watches) trouble(key plan.Key) string {
 	return first(slices.Compact(parts))
 }
 
+// maxNews bounds the changes of one plan that are looked at one by one.
+const maxNews = 64
+
 // waker wakes plans, each at most once in the time of gather.
 type waker struct {
 	wake func(plan.Key)
 
 	mu  sync.Mutex
-	due map[plan.Key]*time.Timer
+	due map[plan.Key]*call
 	off bool
 }
 
-func (w *waker) soon(key plan.Key) {
+// call is a wake to come.
+type call struct {
+	timer *time.Timer
+	// news ask of each change for which it is whether it is news by then.
+	news []func() bool
+}
+
+// soon wakes a plan if then there still is news. What this process wrote itself
+// may be told by the watch before its own call has returned.
+func (w *waker) soon(key plan.Key, news func() bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.off || w.due[key] != nil {
+	if w.off {
 		return
 	}
-	w.due[key] = time.AfterFunc(gather, func() {
+	if c := w.due[key]; c != nil {
+		if c.news = append(c.news, news); len(c.news) > maxNews {
+			c.news = []func() bool{func() bool { return true }}
+		}
+		return
+	}
+	c := &call{news: []func() bool{news}}
+	w.due[key] = c
+	c.timer = time.AfterFunc(gather, func() {
 		w.mu.Lock()
 		delete(w.due, key)
 		off := w.off
 		w.mu.Unlock()
-		if !off {
+		if !off && slices.ContainsFunc(c.news, func(news func() bool) bool { return news() }) {
 			w.wake(key)
 		}
 	})
@@ -205,8 +225,8 @@ func (w *waker) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.off = true
-	for _, t := range w.due {
-		t.Stop()
+	for _, c := range w.due {
+		c.timer.Stop()
 	}
 }
 
