@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -16,6 +17,7 @@ func TestARouteIsJudgedAtEveryGeneration(t *testing.T) {
 	r.apply(r.route("orders", split(1, 0)))
 	r.await("orders", "gw: Accepted True Accepted 1, ResolvedRefs True ResolvedRefs 1")
 	since := r.read("orders").Status.Parents[0].Conditions[0].LastTransitionTime
+	time.Sleep(1100 * time.Millisecond) // such times are in whole seconds
 	r.apply(r.route("orders", split(1, 1)))
 	r.await("orders", "gw: Accepted True Accepted 2, ResolvedRefs True ResolvedRefs 2")
 	if got := r.read("orders").Status.Parents[0].Conditions[0].LastTransitionTime; !got.Equal(&since) {
@@ -157,11 +159,16 @@ func TestEntriesOfOthersStayAndStaleOnesGo(t *testing.T) {
 	r.apply(r.routeOf("orders", "parentRefs: [{name: gw}, {name: foreign}, {name: second}, {name: none}]", split(1, 1)))
 	both := "gw: Accepted True Accepted 1, ResolvedRefs True ResolvedRefs 1; second: Accepted True Accepted 1, ResolvedRefs True ResolvedRefs 1"
 	r.await("orders", both)
-	k.Kubectl(t, "patch", "httproute/orders", "--namespace="+r.ns, "--subresource=status", "--type=json", "--patch", `[{"op": "add", "path": "/status/parents/0", "value":
-		{"controllerName": "example.com/other", "parentRef": {"name": "foreign"}, "conditions": [{"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}]`)
-	r.await("orders", "foreign: Accepted Unknown Pending 0; "+both)
+	const others = `{"controllerName": "example.com/other", "parentRef": {"name": %q}, "conditions": [
+		{"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}`
+	for _, parent := range []string{"gw", "foreign"} {
+		k.Kubectl(t, "patch", "httproute/orders", "--namespace="+r.ns, "--subresource=status", "--type=json",
+			"--patch", `[{"op": "add", "path": "/status/parents/0", "value": `+fmt.Sprintf(others, parent)+`}]`)
+	}
+	const kept = "foreign: Accepted Unknown Pending 0; gw: Accepted Unknown Pending 0"
+	r.await("orders", kept+"; "+both)
 	r.apply(r.routeOf("orders", "parentRefs: [{name: second}, {name: foreign}]", split(1, 1)))
-	r.await("orders", "foreign: Accepted Unknown Pending 0; second: Accepted True Accepted 2, ResolvedRefs True ResolvedRefs 2")
+	r.await("orders", kept+"; second: Accepted True Accepted 2, ResolvedRefs True ResolvedRefs 2")
 
 	// A route that names nobody of this fixture has no entry of it.
 	r.apply(r.routeOf("alone", "parentRefs: [{name: second}]", split(1, 1)))
@@ -175,7 +182,7 @@ func TestEntriesOfOthersStayAndStaleOnesGo(t *testing.T) {
 		t.Errorf("%d, %v", a.code, err)
 	}
 	k.Delete(t, "Gateway."+apiGroup, r.ns, "second")
-	r.await("orders", "foreign: Accepted Unknown Pending 0")
+	r.await("orders", kept)
 	if a, err := r.try(url, "GET", "any", "/"); err == nil {
 		t.Errorf("the listener of a Gateway that is gone answers %d", a.code)
 	}
