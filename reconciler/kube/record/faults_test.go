@@ -27,18 +27,21 @@ func faulty(t testing.TB, k *kubetest.Kube) (*kubetest.Proxy, *rest.Config) {
 	return p, config
 }
 
-// silence is longer than anybody waits for an answer to a save or a load; the
-// proxy ends no sooner.
-const silence = 8 * time.Second
+// silence is longer than anybody waits for an answer to a load, shortSilence to
+// a save; the proxy ends no sooner.
+const (
+	silence      = 8 * time.Second
+	shortSilence = 3 * time.Second
+)
 
 func TestAFailingServerKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
 	k := install(t)
 	for name, fault := range map[string]kubetest.Fault{
-		"no answer": {Delay: silence}, "reset": {Code: 0}, "500": {Code: http.StatusInternalServerError},
+		"no answer": {Delay: shortSilence}, "reset": {Code: 0}, "500": {Code: http.StatusInternalServerError},
 		"429": {Code: http.StatusTooManyRequests}, "429 for a minute": {Code: http.StatusTooManyRequests, RetryAfter: time.Minute},
 		"401": {Code: http.StatusUnauthorized}, "403": {Code: http.StatusForbidden}, "409": {Code: http.StatusConflict},
-		"carried out, no answer": {Delay: silence, AnswerLost: true, Method: http.MethodPut}, "carried out, reset": {AnswerLost: true, Method: http.MethodPut},
+		"carried out, no answer": {Delay: shortSilence, AnswerLost: true, Method: http.MethodPut}, "carried out, reset": {AnswerLost: true, Method: http.MethodPut},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +110,7 @@ func TestOneDurableWriteIsEnough(t *testing.T) {
 	if diff := cmp.Diff(numbered(2), rec); diff != "" || err != nil {
 		t.Errorf("Load: error %v, (-want +got):\n%s", err, diff)
 	}
-	i := p.Inject(kubetest.Fault{Delay: silence})
+	i := p.Inject(kubetest.Fault{Delay: shortSilence})
 	begun := time.Now()
 	err = d.Save(t.Context(), key, numbered(3))
 	if !errors.Is(err, full) || !strings.Contains(err.Error(), "in the cluster") || time.Since(begun) > 5*time.Second {
@@ -256,10 +259,11 @@ func TestADaemonThatOnlyWatchesSeesTheOther(t *testing.T) {
 	b := startWith(t, k.Config, &fakes.Recorder{}).run(t)
 	_, _, err := b.Load(t.Context(), key)
 	must(t, err)
-	must(t, b.SaveStatus(t.Context(), steady(t, key)))
-	must(t, b.Save(t.Context(), key, numbered(2)))
+	s := steady(t, key) // with the serial as it was
+	s.Decision.Reason = decide.Paused
+	must(t, b.SaveStatus(t.Context(), s))
 	kubetest.WaitFor(t, "the first is fenced", func() bool { return len(a.fence) == 1 })
-	must(t, b.Save(t.Context(), key, numbered(3)))
+	must(t, b.Save(t.Context(), key, numbered(2)))
 	if len(b.fence) != 0 {
 		t.Error("the second was fenced")
 	}

@@ -348,6 +348,22 @@ func TestWritesOfOneEvaluationGoTogether(t *testing.T) {
 	}
 }
 
+func TestWhatIsLeftIsWrittenAsTheDaemonStops(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, &fakes.Recorder{}).run(t)
+	evaluate(t, d, key, 1)
+	shows(t, k, key, 1)
+	s := steady(t, key)
+	s.State = reconciler.StateSuspended
+	must(t, d.SaveStatus(t.Context(), s))
+	d.end()
+	if got := live(t, k, key).Status.State; got != "Suspended" {
+		t.Errorf("as Run returned the state is %s", got)
+	}
+}
+
 func TestAPlanThatNobodyAskedForIsTold(t *testing.T) {
 	t.Parallel()
 	k := install(t)
