@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
+	"github.com/rogpeppe/go-internal/txtar"
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -31,7 +31,7 @@ func all(docs ...string) string { return strings.Join(docs, "\n---\n") }
 
 func TestLayout(t *testing.T) {
 	b := inFolder(t, Options{})
-	d := at(t, "gradual@10", all(
+	d := desired(t, "gradual@10", all(
 		configMap("migration-position"), deployment("web", 2),
 		"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-ns, namespace: wrong}",
 		"apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\nspec: {group: example.com, scope: Namespaced, names: {kind: Thing, plural: things}}",
@@ -64,7 +64,7 @@ func TestLayout(t *testing.T) {
 // the marks.
 func TestKustomizeBuildsWhatWasDesired(t *testing.T) {
 	inBoth(t, func(t *testing.T, b *bench) {
-		d := at(t, "setup", all(configMap("migration-position"), deployment("b", 2), deployment("a", 1),
+		d := desired(t, "setup", all(configMap("migration-position"), deployment("b", 2), deployment("a", 1),
 			"apiVersion: v1\nkind: Namespace\nmetadata: {name: x}", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, namespace: other}\nspec: {template: {spec: {restartPolicy: Never}}}"))
 		b.must(b.Expand(t.Context(), d))
 		var want []render.Object
@@ -85,8 +85,8 @@ func TestKustomizeBuildsWhatWasDesired(t *testing.T) {
 func TestExpandTakesNothingAwayAndContractDoes(t *testing.T) {
 	inBoth(t, func(t *testing.T, b *bench) {
 		ctx := t.Context()
-		first := at(t, "setup", all(deployment("legacy", 5), deployment("web", 1), configMap("old")))
-		next := at(t, "gradual@10", all(deployment("web", 3), deployment("legacy", 2), configMap("new")))
+		first := desired(t, "setup", all(deployment("legacy", 5), deployment("web", 1), configMap("old")))
+		next := desired(t, "gradual@10", all(deployment("web", 3), deployment("legacy", 2), configMap("new")))
 		if m, err := b.Mark(ctx, shop); m != nil || err != nil {
 			t.Errorf("a mark of nothing: %v, %v", m, err)
 		}
@@ -157,8 +157,8 @@ func TestReplicasAreNeverLoweredByExpand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := inFolder(t, Options{})
-			b.must(b.Expand(t.Context(), at(t, "setup", c.was)))
-			next := at(t, "gradual@10", c.next)
+			b.must(b.Expand(t.Context(), desired(t, "setup", c.was)))
+			next := desired(t, "gradual@10", c.next)
 			b.must(b.Expand(t.Context(), next))
 			b.wantList(c.want)
 			b.must(b.Contract(t.Context(), next))
@@ -182,8 +182,8 @@ func TestPrune(t *testing.T) {
 	first := all(configMap("stays"), annotated(configMap("kept"), "disabled"), configMap("gone"), ns, crd, pvc, annotated(strings.Replace(pvc, "name: data", "name: scratch", 1), "enabled"))
 	inBoth(t, func(t *testing.T, b *bench) {
 		ctx := t.Context()
-		b.must(b.Expand(ctx, at(t, "setup", first)))
-		next := at(t, "gradual@10", configMap("stays"))
+		b.must(b.Expand(ctx, desired(t, "setup", first)))
+		next := desired(t, "gradual@10", configMap("stays"))
 		next.Prune = false
 		b.must(b.Contract(ctx, next))
 		b.wantList("ConfigMap/stays ConfigMap/kept ConfigMap/gone Namespace/team CustomResourceDefinition/things.example.com PersistentVolumeClaim/data PersistentVolumeClaim/scratch")
@@ -229,7 +229,7 @@ func TestPrune(t *testing.T) {
 func TestWhatWasChangedByHandIsPutRight(t *testing.T) {
 	inBoth(t, func(t *testing.T, b *bench) {
 		ctx := t.Context()
-		d := at(t, "setup", all(configMap("a"), deployment("web", 2)))
+		d := desired(t, "setup", all(configMap("a"), deployment("web", 2)))
 		b.must(b.Expand(ctx, d))
 		b.must(b.SetMark(ctx, d))
 		want := b.files()
@@ -256,7 +256,7 @@ func TestWhatWasChangedByHandIsPutRight(t *testing.T) {
 		t.Run("but an object that has to stay is not lost", func(t *testing.T) {
 			b.put("02-configmap-shop-ns-a.yaml", "[")
 			before := b.files()
-			next := at(t, "gradual@10", deployment("web", 2))
+			next := desired(t, "gradual@10", deployment("web", 2))
 			for _, err := range []error{b.Expand(ctx, next), b.Contract(ctx, next)} {
 				if err == nil || !strings.Contains(err.Error(), "02-configmap-shop-ns-a.yaml: it is no YAML") {
 					t.Errorf("got %v", err)
@@ -275,7 +275,7 @@ func TestWhatWasChangedByHandIsPutRight(t *testing.T) {
 func TestAFolderThatIsNotOursIsNotReplaced(t *testing.T) {
 	inBoth(t, func(t *testing.T, b *bench) {
 		ctx := t.Context()
-		d := at(t, "setup", configMap("a"))
+		d := desired(t, "setup", configMap("a"))
 		b.must(b.Expand(ctx, d))
 		meta := b.files()[metaFile]
 		for want, text := range map[string]string{
@@ -305,7 +305,7 @@ func TestSecretsAreRefused(t *testing.T) {
 	list := "apiVersion: v1\nkind: List\nmetadata: {name: l}\nitems: [{apiVersion: v1, kind: Secret, metadata: {name: t}, stringData: {p: " + value + "}}]"
 	inBoth(t, func(t *testing.T, b *bench) {
 		for _, text := range []string{secret, list} {
-			d := at(t, "setup", all(configMap("a"), text))
+			d := desired(t, "setup", all(configMap("a"), text))
 			for _, err := range []error{b.Expand(t.Context(), d), b.Contract(t.Context(), d)} {
 				if err == nil || !strings.Contains(err.Error(), "a Secret is not written as a manifest") || strings.Contains(err.Error(), value) {
 					t.Errorf("got %v", err)
@@ -321,7 +321,7 @@ func TestSecretsAreRefused(t *testing.T) {
 	})
 	t.Run("unless a folder may have them", func(t *testing.T) {
 		b := inFolder(t, Options{AllowSecrets: true})
-		d := at(t, "setup", all(configMap("a"), secret))
+		d := desired(t, "setup", all(configMap("a"), secret))
 		b.must(b.Expand(t.Context(), d))
 		b.wantList("ConfigMap/a Secret/token")
 		info, err := os.Stat(filepath.Join(b.o.Folder, shop.Namespace, shop.Name, "02-secret-shop-ns-token.yaml"))
@@ -330,7 +330,7 @@ func TestSecretsAreRefused(t *testing.T) {
 		}
 		// What is wrong with a file is told without its content.
 		b.put("02-secret-shop-ns-token.yaml", "stringData: {password: "+value+"\n")
-		err = b.Expand(t.Context(), at(t, "setup", configMap("a")))
+		err = b.Expand(t.Context(), desired(t, "setup", configMap("a")))
 		if err == nil || strings.Contains(err.Error(), value) {
 			t.Errorf("got %v", err)
 		}
@@ -342,18 +342,18 @@ func TestObjectsThatCannotBeWrittenAreRefused(t *testing.T) {
 		"stands in the kustomization twice": all(configMap("a"), strings.Replace(configMap("a"), "{name: a}", "{name: a, namespace: shop-ns}", 1)),
 	} {
 		b := inFolder(t, Options{})
-		if err := b.Expand(t.Context(), at(t, "setup", text)); err == nil || !strings.Contains(err.Error(), want) {
+		if err := b.Expand(t.Context(), desired(t, "setup", text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 	b := inFolder(t, Options{})
-	d := at(t, "setup", configMap("a"))
+	d := desired(t, "setup", configMap("a"))
 	d.Objects = []render.Object{{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"generateName": "x-"}}}
 	if err := b.Expand(t.Context(), d); err == nil || !strings.Contains(err.Error(), "has no name") {
 		t.Errorf("got %v", err)
 	}
 	for _, key := range []plan.Key{{Namespace: "..", Name: "x"}, {Namespace: "a", Name: "../b"}, {Namespace: "", Name: "x"}, {Namespace: "a", Name: "b_c"}} {
-		d := at(t, "setup", configMap("a"))
+		d := desired(t, "setup", configMap("a"))
 		d.Mark.Key = key
 		if err := b.Expand(t.Context(), d); err == nil {
 			t.Errorf("plan %q was written", key)
@@ -427,7 +427,7 @@ func TestABranchThatCannotBeWrittenIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := at(t, "setup", configMap("a"))
+	d := desired(t, "setup", configMap("a"))
 	for range 2 {
 		if err := c.Expand(t.Context(), d); !errors.Is(err, errGone) || !strings.Contains(err.Error(), "folder shop-ns/shop of branch rendered") {
 			t.Errorf("got %v", err)

@@ -52,8 +52,8 @@ func objects(t testing.TB, text string) (out []render.Object) {
 	return out
 }
 
-// at is what a stop desires.
-func at(t testing.TB, stop string, manifests string) reconciler.Desired {
+// desired is what a stop desires.
+func desired(t testing.TB, stop string, manifests string) reconciler.Desired {
 	t.Helper()
 	p, err := plan.ParsePosition(stop)
 	if err != nil {
@@ -175,6 +175,14 @@ func onBranch(t testing.TB, o Options) *bench {
 	}
 	b.del = func(name string) { b.must(os.Remove(filepath.Join(checkout(), name))); push() }
 	return b
+}
+
+// text is one file of a plan's folder.
+func (b *bench) text(d reconciler.Desired, name string) string {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join(b.o.Folder, d.Mark.Key.String(), name))
+	b.must(err)
+	return string(text)
 }
 
 // inBoth runs a test with either store.
