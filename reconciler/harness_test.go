@@ -67,6 +67,7 @@ type rig struct {
 	traffic *fakes.Traffic
 	sampler *fakes.Sampler
 	log     *lockedBuffer
+	branch  *memoryBranch             // in place of the repository; may be nil
 	wrap    func(*reconciler.Options) // puts something between the loop and its ports; may be nil
 
 	r           *reconciler.Reconciler
@@ -179,13 +180,7 @@ func (g *rig) open() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	src, err := git.Open(g.t.Context(), git.Options{
-		URL: g.remote, Branch: "main", Dir: filepath.Join(g.state, "git"), Now: time.Now,
-		Author: git.Author{Name: "Changeover", Email: "changeover@localhost"}, Timeout: 5 * time.Second,
-	})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	src, closed := g.source()
 	o := reconciler.Options{
 		Source: src, Check: gates.Check, NGINX: g.traffic, Sampler: g.sampler, Recorder: rec, Notifier: silent{}, Now: time.Now,
 		Log:      slog.New(slog.NewTextHandler(g.log, nil)),
@@ -203,11 +198,26 @@ func (g *rig) open() {
 		if err := rec.Close(); err != nil {
 			g.t.Errorf("close the record: %v", err)
 		}
-		_ = src.Close()
+		closed()
 	}
 	var once sync.Once
 	g.stop = func() { once.Do(g.close) }
 	g.t.Cleanup(func() { g.stop() })
+}
+
+func (g *rig) source() (src reconciler.Source, closed func()) {
+	g.t.Helper()
+	if g.branch != nil {
+		return g.branch, func() {}
+	}
+	r, err := git.Open(g.t.Context(), git.Options{
+		URL: g.remote, Branch: "main", Dir: filepath.Join(g.state, "git"), Now: time.Now,
+		Author: git.Author{Name: "Changeover", Email: "changeover@localhost"}, Timeout: 5 * time.Second,
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return r, func() { _ = r.Close() }
 }
 
 // start runs the loop until stop is called; a second start is a restart.

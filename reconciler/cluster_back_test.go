@@ -1,0 +1,245 @@
+package reconciler_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// back takes a plan back: by a breach, or by a person's commit.
+var back = map[string]func(g *clusterRig, to string){
+	"rolled back": func(g *clusterRig, _ string) { g.sampler.Set("errors", 0.2) },
+	"lowered":     func(g *clusterRig, to string) { g.declare(to) },
+}
+
+func TestTheTrafficGoesBackBeforeTheClusterOfAPlanThatIs(t *testing.T) {
+	t.Parallel()
+	for name, goBack := range back {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newClusterRig(t, clusterPlan)
+			g.to("gradual@10")
+			g.declare("gradual@50")
+			g.settled("gradual@50")
+			g.j.take()
+			goBack(g, "gradual@10")
+			st := g.step(1)
+			if g.served() != "gradual@10" || st.Effective.String() != "gradual@10" || st.Move != nil {
+				t.Errorf("after one evaluation %s is served; the plan is at %s, move %+v", g.served(), st.Effective, st.Move)
+			}
+			g.settled("gradual@10")
+			got := slices.Compact(slices.DeleteFunc(g.j.take(), func(s string) bool { return s == "push" }))
+			if want := []string{"traffic gradual@10", "expand gradual@10", "contract gradual@10"}; !slices.Equal(got, want) {
+				t.Errorf("done was %q, want %q", got, want)
+			}
+			if n := g.counter("changeover_drift_corrections_total"); n != 0 {
+				t.Errorf("following was counted as drift %g times", n)
+			}
+		})
+	}
+}
+
+func TestACrashLoopDelaysNoTrafficOfAPlanThatIs(t *testing.T) {
+	t.Parallel()
+	for name, goBack := range back {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newClusterRig(t, clusterPlan)
+			g.to("gradual@50")
+			g.declare("sunset")
+			g.settled("sunset")
+			g.c.sicken("modern", "CrashLoopBackOff")
+			g.j.take()
+			goBack(g, "gradual@50")
+			if g.step(1); g.served() != "gradual@50" {
+				t.Errorf("%s is served while modern does not start", g.served())
+			}
+			g.until("pushed", func(s reconciler.Status) bool { return s.Pending == nil && s.Declared.String() == "gradual@50" })
+			st := g.step(4)
+			if st.State != reconciler.StateDegraded || !strings.Contains(st.Waiting, "CrashLoopBackOff") {
+				t.Errorf("the plan is %s and waits for %q", st.State, st.Waiting)
+			}
+			got := slices.Compact(slices.DeleteFunc(g.j.take(), func(s string) bool { return s == "push" }))
+			if want := []string{"expand gradual@50", "traffic gradual@50", "expand gradual@50"}; !slices.Equal(got, want) {
+				t.Errorf("done was %q, want %q", got, want)
+			}
+			if g.c.replicas("modern") != 4 {
+				t.Errorf("modern was lowered to %d before everything was ready", g.c.replicas("modern"))
+			}
+			if n := g.counter("changeover_drift_corrections_total"); n != 0 {
+				t.Errorf("following was counted as drift %g times", n)
+			}
+			g.c.ready("modern")
+			g.settled("gradual@50")
+			if g.c.replicas("modern") != 2 {
+				t.Errorf("modern has %d replicas at the end", g.c.replicas("modern"))
+			}
+		})
+	}
+}
+
+func TestAnAPIServerThatIsDownHoldsUpNoRollback(t *testing.T) {
+	t.Parallel()
+	g := newClusterRig(t, clusterPlan)
+	g.to("gradual@10")
+	g.declare("gradual@50")
+	g.settled("gradual@50")
+	g.j.take()
+	g.c.down()
+	g.sampler.Set("errors", 0.2)
+	if g.step(1); g.served() != "gradual@10" {
+		t.Fatalf("%s is served", g.served())
+	}
+	g.sampler.Set("errors", 0)
+	g.until("pushed", func(s reconciler.Status) bool { return s.Pending == nil && s.Declared.String() == "gradual@10" })
+	if s := g.subjects()[0]; s != `Revert "shop: gradual@50"` {
+		t.Errorf("the newest commit is %q", s)
+	}
+	st := g.step(3)
+	if st.State != reconciler.StateDegraded || !strings.Contains(st.Observed.Cluster.Message, "connection refused") {
+		t.Errorf("the plan is %s: %+v", st.State, st.Observed.Cluster)
+	}
+	g.did("traffic gradual@10", "push")
+	g.c.up()
+	g.settled("gradual@10")
+	g.did("expand gradual@10", "contract gradual@10")
+	if n := g.counter("changeover_drift_corrections_total"); n != 0 {
+		t.Errorf("following was counted as drift %g times", n)
+	}
+}
+
+func TestASecondBreachGoesFurtherThoughTheClusterHasNotFollowed(t *testing.T) {
+	t.Parallel()
+	g := newClusterRig(t, clusterPlan)
+	g.to("gradual@10")
+	g.declare("gradual@50")
+	g.settled("gradual@50")
+	g.c.down()
+	g.sampler.Set("errors", 0.2)
+	g.until("the first rollback", func(s reconciler.Status) bool { return g.served() == "gradual@10" })
+	time.Sleep(15 * time.Millisecond) // evidence is fresh after 10 ms
+	g.sampler.Set("late", 1)
+	st := g.until("the second rollback", func(s reconciler.Status) bool {
+		return g.served() == "setup" && s.Pending == nil && s.Declared.Phase == "setup"
+	})
+	if len(st.Holds) != 2 || st.Effective.Phase != "setup" {
+		t.Errorf("the plan is at %s with holds %+v", st.Effective, st.Holds)
+	}
+	g.c.up()
+	g.settled("setup")
+	if legacy, modern := g.c.replicas("legacy"), g.c.replicas("modern"); legacy != 3 || modern != -1 {
+		t.Errorf("legacy has %d replicas, modern %d", legacy, modern)
+	}
+}
+
+func TestLegacyIsBroughtBackBeforeTheTraffic(t *testing.T) {
+	t.Parallel()
+	for name, goBack := range back {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newClusterRig(t, clusterPlan)
+			g.to("gradual@50")
+			g.declare("sunset")
+			g.settled("sunset")
+			g.c.sicken("legacy", "1 of 3 replicas are ready")
+			g.j.take()
+			goBack(g, "gradual@50")
+			st := g.step(3)
+			if st.State != reconciler.StateRollingBack || !strings.Contains(st.Waiting, "1 of 3 replicas") || g.served() != "sunset" {
+				t.Errorf("the plan is %s and waits for %q; %s is served", st.State, st.Waiting, g.served())
+			}
+			g.pass(time.Minute)
+			g.step(2)
+			if g.served() != "sunset" || g.c.replicas("legacy") != 3 || g.c.replicas("modern") != 4 {
+				t.Errorf("%s is served by %d of legacy and %d of modern", g.served(), g.c.replicas("legacy"), g.c.replicas("modern"))
+			}
+			g.c.ready("legacy")
+			if g.step(1); g.served() != "gradual@50" {
+				t.Errorf("%s is served", g.served())
+			}
+			g.settled("gradual@50")
+			for _, p := range g.pages.all() {
+				if p.Reason == decide.NotHealthy {
+					t.Errorf("paged %+v", p)
+				}
+			}
+		})
+	}
+}
+
+func TestTheTrafficWaitsForLegacyNoLongerThanTwoMinutes(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*clusterRig){
+		"not ready": func(g *clusterRig) { g.c.sicken("legacy", "0 of 3 replicas are ready") },
+		"no answer": func(g *clusterRig) { g.c.down() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newClusterRig(t, clusterPlan)
+			g.to("gradual@50")
+			g.declare("sunset")
+			g.settled("sunset")
+			spoil(g)
+			g.sampler.Set("errors", 0.2)
+			g.step(2)
+			g.pass(115 * time.Second)
+			if g.step(2); g.served() != "sunset" {
+				t.Errorf("%s is served before two minutes are over", g.served())
+			}
+			g.pass(10 * time.Second)
+			if g.step(1); g.served() != "gradual@50" {
+				t.Fatalf("%s is served after two minutes", g.served())
+			}
+			g.sampler.Set("errors", 0)
+			g.until("pushed", func(s reconciler.Status) bool { return s.Pending == nil })
+			g.pass(time.Hour)
+			g.step(3)
+			var told []reconciler.Entry
+			for _, p := range g.pages.all() {
+				if p.Reason == decide.NotHealthy {
+					told = append(told, p)
+				}
+			}
+			if len(told) != 1 {
+				t.Errorf("paged %+v, want one page for the wait", told)
+			}
+			delete(g.c.unready, "legacy")
+			g.c.up()
+			g.settled("gradual@50")
+		})
+	}
+}
+
+func TestAnInterruptedContractIsMadeGoodBeforeTheTrafficGoesBack(t *testing.T) {
+	t.Parallel()
+	for name, goBack := range back {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newClusterRig(t, clusterPlan)
+			g.to("gradual@50")
+			g.c.set(func() { g.c.halfway = errors.New("the API server went away") })
+			g.declare("sunset")
+			g.until("the interrupted contract", func(reconciler.Status) bool { return g.c.replicas("legacy") == 0 })
+			g.c.set(func() { g.c.halfway = nil })
+			g.moving = func(m reconciler.Mark) {
+				if n := g.c.replicas("legacy"); n != 3 {
+					t.Errorf("the traffic moves to %s while legacy has %d replicas", m.Stop, n)
+				}
+			}
+			goBack(g, "gradual@50")
+			g.step(1)
+			if g.served() == "sunset" {
+				t.Error("sunset is still served")
+			}
+			g.until("back", func(s reconciler.Status) bool { return s.State == reconciler.StateSteady && s.Pending == nil })
+			if n := g.c.replicas("legacy"); n != 3 {
+				t.Errorf("legacy has %d replicas at the end", n)
+			}
+		})
+	}
+}
