@@ -129,7 +129,7 @@ func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position
 
 // waits notes what the move under way waits for.
 func (w *worker) waits(why string) {
-	if w.waiting != why {
+	if w.waited != why {
 		w.log.Info("the move waits for health", "stop", w.rec.Move.To.String(), "why", why)
 	}
 	w.waiting = why
@@ -172,8 +172,8 @@ func (w *worker) prepare(ctx context.Context, in *decide.Input, v plan.Version) 
 		return nil
 	}
 	if now := w.r.o.Now(); now.Sub(m.Started) > prepareDeadline {
-		w.overdue(ctx, prepareDeadline, w.waiting)
-		w.log.Error("what the traffic returns to is not ready: it moves all the same", "why", w.waiting)
+		w.overdue(ctx, prepareDeadline, w.waited)
+		w.log.Error("what the traffic returns to is not ready: it moves all the same", "why", w.waited)
 		return nil
 	}
 	return w.bringBack(ctx, want, lacks)

@@ -38,6 +38,7 @@ type worker struct {
 	observedStop plan.Position
 	synced       bool      // the cluster is as it was applied
 	waiting      string    // what a move, or the cluster, waits for
+	waited       string    // what it waited for at the work before
 	told         time.Time // the start of the move of which a person was told that it is overdue
 
 	last   decide.Decision // as last reported
@@ -96,11 +97,17 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 	if m := w.rec.Move; m != nil && m.Attempts > 0 {
 		again = min(again, backoff(m.Attempts))
 	}
+	if w.waiting != "" {
+		again = min(again, waitingInterval) // watches wake it sooner
+	}
 	if !recheck.IsZero() {
 		again = min(again, max(recheck.Sub(r.o.Now()), time.Millisecond))
 	}
 	return again
 }
+
+// waitingInterval is how often is looked whether what a move waits for is there.
+const waitingInterval = 2 * time.Second
 
 // guarded turns a panic into an error.
 func guarded(log *slog.Logger, doing string, do func() error) (err error) {
@@ -124,7 +131,7 @@ func backoff(attempts int) time.Duration {
 // work is one evaluation: gather, decide, write the intent down, carry it out,
 // report.
 func (w *worker) work(ctx context.Context) error {
-	w.waiting = ""
+	w.waited, w.waiting = w.waiting, ""
 	if err := w.load(ctx); err != nil {
 		return err
 	}
@@ -168,7 +175,7 @@ func (w *worker) act(ctx context.Context, in decide.Input, d decide.Decision) er
 		failed = nil
 	}
 	w.report(ctx, in, d, cmp.Or(failed, w.unsaved))
-	if failed == nil && moves(d) {
+	if failed == nil && moves(d) && w.waiting == "" {
 		// What comes next may be decided at once.
 		w.r.queue.Add(w.key)
 	}

@@ -29,7 +29,7 @@ func withBinaries(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the binaries:", err)
 		return 1
 	}
-	return kubetest.Main(m, cluster.Options{GatewayAPI: cluster.Standard})
+	return kubetest.Main(m, cluster.Options{GatewayAPI: cluster.Standard, Audit: true})
 }
 
 // accept reports whether the full counts are asked for.

@@ -244,3 +244,13 @@ func (s *Stack) Await(what string, within time.Duration, ok func(reconciler.Stat
 		st.Declared, st.Decision.Verb, st.Decision.Reason, st.Decision.Message, st.Error, err)
 	return st
 }
+
+// Read returns a file of the person's clone.
+func (s *Stack) Read(name string) string {
+	s.t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.Clone, name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
