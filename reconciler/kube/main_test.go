@@ -150,7 +150,7 @@ func (r *rig) waitHealthy(d reconciler.Desired) {
 
 func (r *rig) eventually(what string, ok func() bool, why ...func() string) {
 	r.Helper()
-	for end := time.Now().Add(40 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			for _, w := range why {
 				what += ": " + w()
