@@ -79,7 +79,9 @@ func (d *daemon) wireKube(f *runFlags, w *wired, o *reconciler.Options, log *slo
 	if err != nil {
 		return err
 	}
-	records, err := kuberecord.New(kuberecord.Options{Inner: o.Recorder, Client: c, Log: log, Now: d.now, Wake: w.waker.wake, Fenced: fenced})
+	records, err := kuberecord.New(kuberecord.Options{Inner: o.Recorder, Client: c, Log: log, Now: d.now, Wake: w.waker.wake, Fenced: fenced,
+		Source: fmt.Sprintf("%s branch %s path %s", f.shownRepo(), f.branch, f.path),
+	})
 	if err != nil {
 		return err
 	}

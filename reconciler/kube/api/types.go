@@ -14,6 +14,10 @@ var Resource = schema.GroupVersionResource{Group: "changeover.dev", Version: "v1
 // PathAnnotation names the plan's file in the repository.
 const PathAnnotation = "changeover.dev/path"
 
+// SourceAnnotation names the repository and branch whose daemon keeps the
+// object.
+const SourceAnnotation = "changeover.dev/source"
+
 // MigrationPlan shows one migration: as Git declares it, and how far it is.
 // Its spec mirrors Git: an edit in the cluster is put right. To change the
 // migration, commit.

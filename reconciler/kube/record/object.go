@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -70,6 +71,7 @@ type seen struct {
 	generation   int64
 	path         string
 	revision     string
+	source       string
 	spec, status sum
 	recorded     bool // there is a record, good or not
 	serial       int64
@@ -81,13 +83,26 @@ func look(u *unstructured.Unstructured) *seen {
 	l := &seen{
 		uid: u.GetUID(), version: u.GetResourceVersion(), generation: u.GetGeneration(),
 		path: u.GetAnnotations()[api.PathAnnotation], revision: u.GetAnnotations()[render.RevisionAnnotation],
-		spec: sumOf(u.Object["spec"]), status: sumOf(u.Object["status"]),
+		source: u.GetAnnotations()[api.SourceAnnotation],
+		spec:   sumOf(u.Object["spec"]), status: sumOf(u.Object["status"]),
 	}
 	l.serial, _, _ = unstructured.NestedInt64(u.Object, "status", "recordSerial") // anything else is none
 	l.by, _, _ = unstructured.NestedString(u.Object, "status", "recordedBy")
 	_, l.recorded, _ = unstructured.NestedFieldNoCopy(u.Object, "status", "record")
 	l.recorded = l.recorded || l.serial != 0
 	return l
+}
+
+// ErrStranger says that the daemon of another repository keeps a plan of that
+// name.
+var ErrStranger = errors.New("the daemon of another repository or branch keeps a MigrationPlan of this name")
+
+// stranger refuses an object that the daemon of another source keeps.
+func (r *Recorder) stranger(l *seen) error {
+	if l == nil || l.source == "" || r.o.Source == "" || l.source == r.o.Source {
+		return nil
+	}
+	return fmt.Errorf("%w: that of %s; rename one of the two plans, or, where the repository has moved, delete the object: it is made anew", ErrStranger, l.source)
 }
 
 // sumOf is that of the canonical JSON of a value that JSON can hold.

@@ -561,3 +561,26 @@ func TestConditionsKeepTheirTimesOverARestart(t *testing.T) {
 		}
 	}
 }
+
+func TestPlansOfAnotherRepositoryAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	mine := startFrom(t, k.Config, open(t, t.TempDir()), "https://git.example.com/a branch main").run(t)
+	must(t, mine.Save(t.Context(), key, numbered(3)))
+	must(t, mine.SaveStatus(t.Context(), steady(t, key)))
+	shows(t, k, key, 3)
+	mine.end()
+
+	other := startFrom(t, k.Config, open(t, t.TempDir()), "https://git.example.com/b branch main").run(t)
+	keys, err := other.Keys(t.Context())
+	if err != nil || slices.Contains(keys, key) {
+		t.Errorf("the other daemon finds %v, %v", keys, err)
+	}
+	if _, _, err := other.Load(t.Context(), key); !errors.Is(err, ErrStranger) || !strings.Contains(err.Error(), "git.example.com/a") {
+		t.Errorf("the other daemon loads it: %v", err)
+	}
+	must(t, other.Save(t.Context(), key, numbered(9))) // in its own journal
+	time.Sleep(500 * time.Millisecond)
+	shows(t, k, key, 3)
+}

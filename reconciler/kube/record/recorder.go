@@ -53,6 +53,9 @@ type Options struct {
 	Client *client.Client
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Source names the repository and branch that are watched, without
+	// secrets: objects of another are left alone. Empty: all are ours.
+	Source string
 	// Wake is told of plans that have a record in the cluster which nobody
 	// has asked for. It must not block.
 	Wake func(plan.Key)
@@ -273,6 +276,8 @@ type copyOf struct {
 func (r *Recorder) choose(key plan.Key, journal, cluster copyOf) (decide.Record, bool, error) {
 	log := r.o.Log.With("plan", key.String())
 	switch {
+	case errors.Is(cluster.err, ErrStranger):
+		return decide.Record{}, false, cluster.err
 	case journal.err != nil && cluster.ok && cluster.err == nil:
 		log.Error("the journal cannot be read; the record is taken from the cluster", "err", journal.err.Error())
 		return cluster.rec, true, nil

@@ -155,6 +155,12 @@ func (c *clock) move(by time.Duration) {
 // startWith makes a recorder; Run is for the test to start.
 func startWith(t testing.TB, config *rest.Config, inner reconciler.Recorder) *daemon {
 	t.Helper()
+	return startFrom(t, config, inner, "")
+}
+
+// startFrom is startWith for the daemon of a repository.
+func startFrom(t testing.TB, config *rest.Config, inner reconciler.Recorder, source string) *daemon {
+	t.Helper()
 	d := &daemon{log: &said{}, calls: &counted{count: map[string]int{}}, fence: make(chan error, 10), woken: make(chan plan.Key, 1000), clock: &clock{}}
 	config = rest.CopyConfig(config)
 	config.Wrap(d.calls.wrap)
@@ -162,6 +168,7 @@ func startWith(t testing.TB, config *rest.Config, inner reconciler.Recorder) *da
 	must(t, err)
 	d.Recorder, err = New(Options{
 		Inner: inner, Client: c, Log: slog.New(slog.NewTextHandler(d.log, nil)), Now: d.clock.now,
+		Source: source,
 		Wake: func(key plan.Key) {
 			select {
 			case d.woken <- key:

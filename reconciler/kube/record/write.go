@@ -47,6 +47,9 @@ func (r *Recorder) fetch(ctx context.Context, p *object) (rec decide.Record, ok 
 		return rec, false, fmt.Errorf("read MigrationPlan %s: %w", p.key, client.Explain(err))
 	}
 	p.setLive(look(u))
+	if err := r.stranger(p.live); err != nil {
+		return rec, false, err
+	}
 	status, err := readStatus(u)
 	var record []byte
 	if err == nil {
@@ -101,6 +104,9 @@ func (r *Recorder) tryWrite(ctx context.Context, p *object) error {
 			return err
 		}
 	}
+	if err := r.stranger(p.live); err != nil {
+		return err
+	}
 	if p.foreign(r.id) {
 		return r.fence(p)
 	}
@@ -131,7 +137,9 @@ func (p *object) foreign(id string) bool {
 func (r *Recorder) apply(ctx context.Context, p *object) error {
 	p.mu.Lock()
 	annotations := map[string]any{}
-	for name, v := range map[string]string{api.PathAnnotation: p.path, render.RevisionAnnotation: string(p.revision)} {
+	for name, v := range map[string]string{
+		api.PathAnnotation: p.path, render.RevisionAnnotation: string(p.revision), api.SourceAnnotation: r.o.Source,
+	} {
 		if v != "" {
 			annotations[name] = v
 		}
@@ -329,7 +337,7 @@ func (r *Recorder) list(ctx context.Context) ([]plan.Key, error) {
 		}
 		for i := range page.Items {
 			u := &page.Items[i]
-			if _, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "record"); ok {
+			if _, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "record"); ok && r.stranger(look(u)) == nil {
 				keys = append(keys, plan.Key{Namespace: u.GetNamespace(), Name: u.GetName()})
 			}
 		}
