@@ -56,7 +56,7 @@ func replicasOf(o render.Object) int64 {
 	return n
 }
 
-// journal is what was done to the world, in order.
+// journal is what was changed in the world, in order.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -187,17 +187,21 @@ func (c *fakeCluster) Expand(ctx context.Context, d reconciler.Desired) error {
 		return err
 	}
 	defer leave()
-	c.j.add("expand %s", d.Mark.Stop)
+	changed := false
 	if c.applied[d.Mark.Key] == nil {
 		c.applied[d.Mark.Key] = map[render.ID]bool{}
 	}
 	for _, o := range d.Objects {
 		id := o.ID()
 		c.applied[d.Mark.Key][id] = true
-		if old, ok := c.live[id]; ok && replicasOf(old) > replicasOf(o) {
+		old, ok := c.live[id]
+		if ok && (replicasOf(old) > replicasOf(o) || fmt.Sprint(old) == fmt.Sprint(o)) {
 			continue
 		}
-		c.live[id] = o
+		c.live[id], changed = o, true
+	}
+	if changed {
+		c.j.add("expand %s", d.Mark.Stop)
 	}
 	return nil
 }
@@ -236,9 +240,9 @@ func (c *fakeCluster) Contract(ctx context.Context, d reconciler.Desired) error 
 	if why := c.ill(d); why != "" {
 		return fmt.Errorf("nothing is lowered or deleted before everything is ready: %s", why)
 	}
-	wanted := map[render.ID]bool{}
+	changed := false
 	for _, o := range d.Objects {
-		wanted[o.ID()] = true
+		changed = changed || fmt.Sprint(c.live[o.ID()]) != fmt.Sprint(o)
 		c.live[o.ID()] = o
 	}
 	if c.halfway != nil {
@@ -249,7 +253,9 @@ func (c *fakeCluster) Contract(ctx context.Context, d reconciler.Desired) error 
 	if d.Prune && len(doomed) > d.MaxPrune {
 		return fmt.Errorf("nothing is deleted: %d objects are not wanted any more, and this stop may delete %d", len(doomed), d.MaxPrune)
 	}
-	c.j.add("contract %s", d.Mark.Stop)
+	if changed || d.Prune && len(doomed) > 0 {
+		c.j.add("contract %s", d.Mark.Stop)
+	}
 	if d.Prune {
 		for _, id := range doomed {
 			delete(c.live, id)
