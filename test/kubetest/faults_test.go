@@ -174,6 +174,9 @@ func TestAnAccountsTokenEndsAndIsRenewed(t *testing.T) {
 	if err := create(t, client, ns, "a"); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "`+a.User+`"`) {
 		t.Errorf("without rights: %v", err)
 	}
+	if err := create(t, user(t, k.Proxy(t, a.Kubeconfig).Kubeconfig, "worker"), ns, "a"); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), `User "`+a.User+`"`) {
+		t.Errorf("without rights, through a proxy: %v", err)
+	}
 	k.Apply(t, ns, `
 {apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: worker}, rules: [{apiGroups: [""], resources: [configmaps], verbs: [create]}]}
 ---
