@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"github.com/changeover-dev/changeover/plan"
 )
@@ -92,18 +93,31 @@ func (x *index) readBeside(o objects, root plumbing.Hash, d *decoded) (*decoded,
 	return &out, nil
 }
 
-// read names what is at a path, links followed.
+// read names what is at a path, links followed. Of a link to a folder the link
+// alone counts, not what is in the folder.
 func (t *tree) read(name string) read {
-	p, err := t.resolve(name, true)
+	r := read{Read: plan.Read{Path: name, ID: "none"}}
+	p, err := t.resolve(name, false)
 	if err != nil {
-		return read{Read: plan.Read{Path: name, ID: "none"}}
+		return r
 	}
-	r := read{Read: plan.Read{Path: name, ID: fmt.Sprintf("%o %s", uint32(p.mode), p.hash)}, paths: p.links}
+	r.ID, r.paths = p.id(), p.links
+	if p.mode == filemode.Symlink {
+		r.paths = append(r.paths, p.path)
+		if p, err = t.resolve(name, true); err != nil || !p.isFile() {
+			return r
+		}
+		r.ID += " " + p.id()
+		r.paths = p.links
+	}
 	if p.isFile() {
 		r.paths = append(r.paths, p.path)
 	}
 	return r
 }
+
+// id names mode and content.
+func (e entry) id() string { return fmt.Sprintf("%o %s", uint32(e.mode), e.hash) }
 
 // holds reports whether the plan would be found to read the same in another
 // tree that holds the same file of it.
