@@ -214,6 +214,9 @@ func (x *undoing) readBy(ctx context.Context, path, own string) ([]string, error
 	}
 	readers := map[string]map[string]bool{}
 	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		d, err := x.r.index.at(x.b, x.head.tree, f)
 		if err != nil {
 			return nil, err

@@ -101,6 +101,28 @@ func TestUndoTakesBackWhatThePlanReads(t *testing.T) {
 	}
 }
 
+func TestUndoOfSeveralCommitsTakesBackWhatEachChanged(t *testing.T) {
+	f := newOverlaid(t)
+	first := f.rev("HEAD")
+	a := f.commit("10", shopFile, overlaid("gradual@10"), appFile, app(2))
+	b := f.commit("scale", appFile, app(3), overlayFile, "resources:\n- app.yaml\n- more.yaml\n", overlayDir+"/more.yaml", "kind: More\n")
+	c := f.commit("25", shopFile, overlaid("gradual@25"), appFile, app(4), overlayDir+"/more.yaml", "kind: More\nmetadata: {}\n")
+	f.push()
+	r := f.openReading(&overlays{})
+	p := push(t, r, undo("gradual@25", "setup", c, b, a))
+	if d := f.diff(string(first), "main"); p.Outcome != reconciler.PushedHead || len(p.Commits) != 3 || d != "" {
+		t.Errorf("got %+v; differs from before in\n%s", p, d)
+	}
+	wantNotes(t, p)
+	// Each revert is that of its commit: what it leaves is what the others made.
+	for i, want := range []string{app(1), app(2), app(3)} {
+		if got := f.host("show", string(p.Commits[i])+":"+appFile) + "\n"; got != want {
+			t.Errorf("revert %d leaves\n%s", i, got)
+		}
+	}
+	f.fsck(f.bare)
+}
+
 func TestUndoLeavesWhatThePlanDoesNotRead(t *testing.T) {
 	f := newOverlaid(t)
 	bad := f.commit("up", shopFile, overlaid("gradual@10"), appFile, app(3), overlayDir+"/notes.txt", "n\n", "app/a.txt", "a\n")

@@ -24,6 +24,9 @@ func (r *Repository) Plans(ctx context.Context, rev plan.Revision) ([]reconciler
 	out := make([]reconciler.PlanFile, 0, len(files))
 	byKey := map[plan.Key][]int{}
 	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		d, err := r.index.at(r.store, c.tree, f)
 		if err != nil {
 			return nil, err

@@ -148,7 +148,7 @@ func (r *Repository) whole(ctx context.Context, head plumbing.Hash) error {
 	if err == nil {
 		var files []file
 		files, err = r.index.files(ctx, r.store, c.tree)
-		for i := 0; i < len(files) && err == nil; i++ {
+		for i := 0; i < len(files) && err == nil && ctx.Err() == nil; i++ {
 			_, err = r.index.at(r.store, c.tree, files[i])
 		}
 	}
