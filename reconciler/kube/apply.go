@@ -70,6 +70,9 @@ func (p *pass) applyOne(ctx context.Context, it *item, raise bool) error {
 	if err != nil {
 		return err
 	}
+	if live == nil && p.isFinished(it) {
+		return nil
+	}
 	want, sent := it.object, it.digest
 	if live != nil {
 		if err := p.mayTouch(live); err != nil {

@@ -368,3 +368,51 @@ func TestANamespaceThatGoesIsWaitedFor(t *testing.T) {
 		t.Error("its object is not there")
 	}
 }
+
+func TestAJobThatGoesByItselfDoesNotRunAgain(t *testing.T) {
+	r := setup(t)
+	r.watch()
+	const job = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate}
+spec: {ttlSecondsAfterFinished: 3600, template: {spec: {restartPolicy: Never, containers: [{name: a, image: "a:1"}]}}}
+`
+	text := job + "\n---\n" + settings
+	d := r.want(text)
+	r.bring(d)
+	r.renewed(func() {
+		r.kubectl("delete", "job/migrate", "--ignore-not-found")
+		r.bring(d)
+		if r.get("Job/migrate") != nil {
+			t.Fatal("it runs again")
+		}
+		if st := r.observe(d); !st.InSync || !st.Healthy || st.Message != "" {
+			t.Errorf("%+v", st)
+		}
+	})
+	// What is known of it survives the loss of the inventory while we run.
+	r.kubectl("delete", "configmap/changeover-inventory-shop")
+	r.bring(d)
+	if r.get("Job/migrate") != nil {
+		t.Error("it runs again, as the inventory was lost")
+	}
+	// Another one is another Job, and so is one that comes back later.
+	r.bring(r.want(strings.Replace(text, "a:1", "a:2", 1)))
+	if r.get("Job/migrate") == nil {
+		t.Error("the next one does not run")
+	}
+	r.kubectl("delete", "job/migrate")
+	r.bring(r.want(settings))
+	r.bring(r.want(strings.Replace(text, "a:1", "a:2", 1)))
+	if r.get("Job/migrate") == nil {
+		t.Error("it does not run when it comes back")
+	}
+	// One that was not seen to be complete is missed.
+	r.bring(r.want(settings))
+	r.expand(d)
+	r.kubectl("delete", "job/migrate")
+	if ok, why, _ := r.c.Healthy(r.ctx(), d); ok || !strings.Contains(why, "before it was seen to be complete") {
+		t.Errorf("%v %q", ok, why)
+	}
+}

@@ -98,6 +98,8 @@ type pass struct {
 	acc   *client.Client // the plan's account
 	s     *state
 	items []*item
+	// finished are the Jobs that may be gone, see fleeting.
+	finished map[string]string
 }
 
 func (c *Cluster) begin(ctx context.Context, d reconciler.Desired) (*pass, error) {
@@ -109,7 +111,8 @@ func (c *Cluster) begin(ctx context.Context, d reconciler.Desired) (*pass, error
 	if err != nil {
 		return nil, err
 	}
-	return &pass{c: c, d: d, acc: acc, s: c.state(d.Mark.Key), items: items}, nil
+	p := &pass{c: c, d: d, acc: acc, s: c.state(d.Mark.Key), items: items}
+	return p, p.readFinished(ctx)
 }
 
 // end forgets what is of no use any more and has the rest watched.
@@ -153,7 +156,7 @@ func (p *pass) extend(ctx context.Context) error {
 func (c *Cluster) SetMark(ctx context.Context, d reconciler.Desired) error {
 	s := c.state(d.Mark.Key)
 	lost := false
-	err := c.writeInventory(ctx, s, func(_ map[render.ID]bool, o *unstructured.Unstructured) bool {
+	err := c.writeInventory(ctx, s, func(_ *inventory, o *unstructured.Unstructured) bool {
 		lost = o.GetResourceVersion() == ""
 		old := markOf(s.key, o.GetAnnotations())
 		if lost || old != nil && sameMark(*old, d.Mark) {

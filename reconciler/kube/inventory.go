@@ -42,9 +42,10 @@ func inventoryID(key plan.Key) render.ID {
 // inventory is what was or will have been applied for a plan. It is not written
 // to once it was read.
 type inventory struct {
-	ids     map[render.ID]bool
-	mark    *reconciler.Mark
-	version string // resourceVersion; empty: there is none
+	ids      map[render.ID]bool
+	finished map[string]string // Jobs, see fleeting
+	mark     *reconciler.Mark
+	version  string // resourceVersion; empty: there is none
 }
 
 // listing is the form in which the inventory is kept: names by namespace, by
@@ -110,12 +111,15 @@ func (c *Cluster) readInventory(ctx context.Context, key plan.Key) (inventory, *
 	if err != nil {
 		return inventory{}, nil, fmt.Errorf("read the inventory: %s: %w; delete it, and it is made anew from what is live", title(id), err)
 	}
-	return inventory{ids: ids, mark: markOf(key, o.GetAnnotations()), version: o.GetResourceVersion()}, o, nil
+	done, _, _ := unstructured.NestedString(o.Object, "data", finishedField)
+	return inventory{
+		ids: ids, finished: decodeFinished(done), mark: markOf(key, o.GetAnnotations()), version: o.GetResourceVersion(),
+	}, o, nil
 }
 
 // writeInventory changes the inventory as it stands on the API server. Nothing
 // is written where change returns false.
-func (c *Cluster) writeInventory(ctx context.Context, s *state, change func(ids map[render.ID]bool, o *unstructured.Unstructured) bool) error {
+func (c *Cluster) writeInventory(ctx context.Context, s *state, change func(inv *inventory, o *unstructured.Unstructured) bool) error {
 	id := inventoryID(s.key)
 	maps := c.o.Client.Dynamic().Resource(configMaps).Namespace(id.Namespace)
 	var err error
@@ -130,7 +134,7 @@ func (c *Cluster) writeInventory(ctx context.Context, s *state, change func(ids 
 			o.SetName(id.Name)
 			o.SetNamespace(id.Namespace)
 		}
-		if !change(inv.ids, o) {
+		if !change(&inv, o) {
 			s.setInventory(inv)
 			return nil
 		}
@@ -172,6 +176,7 @@ func (inv inventory) into(o *unstructured.Unstructured, key plan.Key) error {
 		o.Object["data"] = data
 	}
 	data[inventoryField] = text
+	encodeFinished(data, inv.finished)
 	return nil
 }
 
@@ -201,11 +206,13 @@ func (c *Cluster) extend(ctx context.Context, s *state, acc *client.Client, item
 		maps.Copy(wanted, lost)
 		maps.Copy(wanted, s.remembered())
 	}
-	return c.writeInventory(ctx, s, func(ids map[render.ID]bool, o *unstructured.Unstructured) bool {
-		if covers(ids, wanted) && o.GetResourceVersion() != "" {
+	return c.writeInventory(ctx, s, func(inv *inventory, o *unstructured.Unstructured) bool {
+		if o.GetResourceVersion() == "" {
+			inv.finished = s.finished(*inv)
+		} else if covers(inv.ids, wanted) {
 			return false
 		}
-		maps.Copy(ids, wanted)
+		maps.Copy(inv.ids, wanted)
 		return true
 	})
 }

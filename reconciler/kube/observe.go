@@ -48,6 +48,12 @@ func (p *pass) look(ctx context.Context, it *item) (view, error) {
 		return view{differs: err.Error(), unready: err.Error()}, nil
 	case err != nil:
 		return view{}, err
+	case live == nil && p.isFinished(it):
+		p.s.set(it.id, known{sent: it.digest, settled: true})
+		return view{}, nil
+	case live == nil && fleeting(it) != "":
+		const early = gone + ": it may have gone by its ttlSecondsAfterFinished before it was seen to be complete; give it some minutes"
+		return view{differs: early, unready: early}, nil
 	case live == nil:
 		return view{differs: gone, unready: gone}, nil
 	}
@@ -108,6 +114,9 @@ func (p *pass) healthy(ctx context.Context) (bool, string, error) {
 	}
 	views, err := p.survey(ctx, awaited)
 	if err != nil {
+		return false, "", err
+	}
+	if err := p.noteFinished(ctx, awaited, views); err != nil {
 		return false, "", err
 	}
 	why := p.unready(ctx, awaited, views)

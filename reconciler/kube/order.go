@@ -17,9 +17,11 @@ const (
 )
 
 const (
-	groupCRD  = "apiextensions.k8s.io"
-	groupRBAC = "rbac.authorization.k8s.io"
-	kindCRD   = "CustomResourceDefinition"
+	groupCRD   = "apiextensions.k8s.io"
+	groupRBAC  = "rbac.authorization.k8s.io"
+	groupBatch = "batch"
+	kindCRD    = "CustomResourceDefinition"
+	kindJob    = "Job"
 )
 
 var stageOf = map[render.Kind]int{

@@ -144,10 +144,15 @@ func (p *pass) settle(ctx context.Context, lefts []*leftover) error {
 	if len(drop) == 0 {
 		return nil
 	}
-	return p.c.writeInventory(ctx, p.s, func(ids map[render.ID]bool, _ *unstructured.Unstructured) bool {
-		n := len(ids)
-		maps.DeleteFunc(ids, func(id render.ID, _ bool) bool { return drop[id] })
-		return len(ids) != n
+	return p.c.writeInventory(ctx, p.s, func(inv *inventory, _ *unstructured.Unstructured) bool {
+		n := len(inv.ids)
+		maps.DeleteFunc(inv.ids, func(id render.ID, _ bool) bool { return drop[id] })
+		for id := range drop {
+			if id.Group == groupBatch && id.Kind == kindJob {
+				delete(inv.finished, jobKey(id))
+			}
+		}
+		return len(inv.ids) != n
 	})
 }
 

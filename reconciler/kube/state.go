@@ -42,7 +42,7 @@ type state struct {
 	lefts   map[render.ID]left
 	inv     inventory
 	invAt   time.Time // when it was read; zero: never
-	ids     map[render.ID]bool
+	last    inventory // as it was when it was last there
 	used    time.Time // when the plan was last worked on
 	now     func() time.Time
 }
@@ -88,7 +88,7 @@ func (s *state) setInventory(inv inventory) {
 	defer s.mu.Unlock()
 	s.inv, s.invAt = inv, s.now()
 	if inv.version != "" {
-		s.ids = inv.ids
+		s.last = inv
 	}
 }
 
@@ -103,7 +103,18 @@ func (s *state) inventory() (inv inventory, at time.Time, ok bool) {
 func (s *state) remembered() map[render.ID]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.ids)
+	return maps.Clone(s.last.ids)
+}
+
+// finished are the Jobs that an inventory knows to be complete; where it is
+// lost, those that it knew when it was last there.
+func (s *state) finished(inv inventory) map[string]string {
+	if inv.version != "" {
+		return inv.finished
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.last.finished)
 }
 
 // keep forgets all objects but those of the inventory and these.
