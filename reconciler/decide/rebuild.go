@@ -26,9 +26,21 @@ func Rebuild(it plan.Itinerary, v plan.Version, stop plan.Position, since time.T
 			r.Holds = append(r.Holds, HoldOf{Commit: h, At: since})
 		}
 	}
+	r.Applied.Backward = len(r.Holds) > 0 || lowered(changes)
 	r.owe(up, since)
 	r.trim()
 	return r
+}
+
+// lowered reports whether the newest change of the declared position was
+// backward: then the stop was entered so, and old evidence does not count at it.
+func lowered(changes []Change) bool {
+	for _, c := range slices.Backward(changes) {
+		if c.Raise || c.Lower {
+			return c.Lower
+		}
+	}
+	return false
 }
 
 // owe finds what a lost record had to revert: what is held and still stands on

@@ -6,8 +6,6 @@ import (
 
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/test/kubetest"
-	"github.com/changeover-dev/changeover/test/load"
-	"strings"
 )
 
 const mplan = "MigrationPlan.changeover.dev"
@@ -20,11 +18,7 @@ func TestStateThatIsLostIsRebuilt(t *testing.T) {
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
-	requests := load.Start(t.Context(), load.Options{
-		Addr: strings.TrimPrefix(url, "http://"), Path: "/orders", Header: "X-User", Callers: 50, Rate: 60, Unmarked: true,
-		Allow: func(status int) bool { return status == 200 || status == 500 },
-	})
-	defer requests.Stop()
+	r.load(url)
 	r.travel("shadow", "gradual@10", "gradual@25")
 	r.Modern.Break(100)
 	r.Await("rolled back", patience, func(s reconciler.Status) bool { return s.Effective.String() == "gradual@10" && len(s.Holds) > 0 })

@@ -9,7 +9,6 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/test/kubetest"
-	"github.com/changeover-dev/changeover/test/load"
 )
 
 // nowhere is a patch of the kustomization that no node can serve.
@@ -91,11 +90,7 @@ func TestARollbackChangesWeightsFirst(t *testing.T) {
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
-	requests := load.Start(t.Context(), load.Options{
-		Addr: strings.TrimPrefix(url, "http://"), Path: "/orders", Header: "X-User", Callers: 50, Rate: 60, Unmarked: true,
-		Allow: func(status int) bool { return status == 200 || status == 500 },
-	})
-	defer requests.Stop()
+	r.load(url)
 	r.travel("shadow", "gradual@10", "gradual@25")
 	audit := k.Audit(t)
 	r.Modern.Break(100)
@@ -135,9 +130,10 @@ func join(requests kubetest.Requests) string {
 func TestLegacyIsBroughtBackBeforeTheTraffic(t *testing.T) {
 	k := kubetest.Shared(t)
 	r := newRig(t, k, "orders", nil)
-	r.withGateway()
+	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
+	r.load(url)
 	r.travel("shadow", "gradual@10", "gradual@25", "gradual@50", "gradual@100", "sunset")
 	kubetest.WaitFor(t, "legacy is scaled to nothing", func() bool { return r.replicas("legacy") == 0 })
 	audit := k.Audit(t)

@@ -8,18 +8,27 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/render/kustomize"
 	"github.com/changeover-dev/changeover/schemas"
 	"github.com/changeover-dev/changeover/test/kubetest"
+	"github.com/changeover-dev/changeover/test/load"
 	"github.com/changeover-dev/changeover/test/stack"
 )
 
 // patience is how long a story waits for what must come: the machine may be
 // busy.
 const patience = 60 * time.Second
+
+var (
+	migrationPlans = schema.GroupVersionResource{Group: "changeover.dev", Version: "v1alpha1", Resource: "migrationplans"}
+	listAll        = metav1.ListOptions{}
+)
 
 // rig is a stack whose plan lives in a namespace of the package's cluster.
 type rig struct {
@@ -129,4 +138,16 @@ func (r *rig) travel(stops ...string) (commits []plan.Revision) {
 func (r *rig) gone(kind, name string) {
 	r.t.Helper()
 	kubetest.WaitFor(r.t, kind+" "+name+" is gone", func() bool { return r.k.Lookup(r.t, kind, r.namespace, name) == nil })
+}
+
+// load sends requests through the gateway until the test ends, so that the
+// signals have data. Broken answers are no failure.
+func (r *rig) load(url string) *load.Load {
+	r.t.Helper()
+	l := load.Start(r.t.Context(), load.Options{
+		Addr: strings.TrimPrefix(url, "http://"), Path: "/orders", Header: "X-User", Callers: 50, Rate: 60, Unmarked: true,
+		Allow: func(status int) bool { return status == 200 || status == 500 },
+	})
+	r.t.Cleanup(func() { l.Stop() })
+	return l
 }

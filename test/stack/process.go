@@ -67,3 +67,6 @@ func (p *process) end(sig os.Signal) {
 	}
 	p.cmd = nil
 }
+
+// DaemonPID is the process of the daemon that runs.
+func (s *Stack) DaemonPID() int { return s.daemon.cmd.Process.Pid }
