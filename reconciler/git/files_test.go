@@ -188,7 +188,7 @@ func TestFilesDoNotShowNamesThatNoPathCanHold(t *testing.T) {
 	f := newFixture(t)
 	blob := f.git("hash-object", "-w", "README.md")
 	f.git("config", "core.protectNTFS", "false")
-	make := func(names ...string) string {
+	object := func(names ...string) string {
 		var b strings.Builder
 		for _, n := range names {
 			fmt.Fprintf(&b, "100644 %s\x00", n)
@@ -204,7 +204,7 @@ func TestFilesDoNotShowNamesThatNoPathCanHold(t *testing.T) {
 		}
 		return f.git("hash-object", "-w", "--literally", "-t", "tree", path)
 	}
-	tree := make(".", "..", "a/../../b", "fine", "\xff")
+	tree := object(".", "..", "a/../../b", "fine", "\xff")
 	f.git("update-ref", "refs/heads/main", f.git("commit-tree", "-m", "evil", "-p", "HEAD", tree))
 	f.git("push", "-q", "origin", "main:main")
 	r := f.open()
