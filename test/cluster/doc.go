@@ -31,7 +31,8 @@
 // tells whether a program ended that nobody stopped, and Logs what the programs
 // complained of. A test that fails keeps the logs in Dir and says so.
 //
-// A start takes 3 to 5 s, the programs about 550 MB of memory: a package whose
-// tests do no harm to the control plane starts one for all of them, which
-// package kubetest does. People start one by `make cluster`.
+// On two idle cores a start takes 3 to 5 s; the programs take about 550 MB of
+// memory, 700 MB with the Gateway API. A package whose tests do no harm to the
+// control plane starts one for all of them, as package kubetest does. People
+// start one by `make cluster`.
 package cluster
