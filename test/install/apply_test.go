@@ -59,26 +59,32 @@ func available(t *testing.T, k *kubetest.Kube, pods int64) {
 	})
 }
 
-// installed has site applied, with the bridge component where it is asked for.
+// installed has site applied, whatever an earlier test has changed.
 func installed(t *testing.T, k *kubetest.Kube) string {
 	t.Helper()
 	dir := filepath.Join(shipped(t), "site")
-	apply(t, k, dir, "--server-side")
+	apply(t, k, dir, "--server-side", "--force-conflicts")
 	return dir
 }
 
 func TestItAppliesCleanlyAndTwice(t *testing.T) {
 	k := kubetest.Shared(t)
-	for _, how := range [][]string{{"--server-side", "--force-conflicts"}, {}} {
-		t.Run("kubectl apply "+strings.Join(how, " "), func(t *testing.T) {
-			dir := filepath.Join(shipped(t), "site")
-			apply(t, k, dir, how...)
+	for _, c := range []struct {
+		folder string
+		how    []string
+	}{{"site", []string{"--server-side"}}, {"base", nil}} {
+		t.Run(c.folder+" "+strings.Join(c.how, " "), func(t *testing.T) {
+			dir := shipped(t)
+			// The namespace comes first, for the Secret.
+			k.Kubectl(t, append([]string{"apply", "-f", filepath.Join(dir, "base/namespace.yaml")}, c.how...)...)
+			dir = filepath.Join(dir, c.folder)
+			apply(t, k, dir, c.how...)
 			available(t, k, 2)
 			before := live(t, k, dir)
-			if len(before) < 15 {
+			if len(before) < 14 {
 				t.Errorf("found %d objects: %v", len(before), slices.Sorted(maps.Keys(before)))
 			}
-			apply(t, k, dir, how...)
+			apply(t, k, dir, c.how...)
 			for id, o := range live(t, k, dir) {
 				if was := before[id]; was == nil || was.GetResourceVersion() != o.GetResourceVersion() {
 					t.Errorf("%s was changed by the second time", id)

@@ -61,6 +61,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	k := kubetest.Shared(t)
 	installed(t, k)
+	t.Cleanup(func() { installed(t, k) }) // the test has changed the roles
 	// No pods of the Deployment play a part: kwok only says that they run.
 	ns := k.Namespace(t)
 	team(t, k, ns)
@@ -71,7 +72,7 @@ func newRig(t *testing.T) *rig {
 	r.gw = gatewaytest.Start(t, gatewaytest.Options{Kubeconfig: k.Kubeconfig, ClassName: ns, ControllerName: "changeover.dev/" + ns})
 	k.Apply(t, ns, strings.ReplaceAll(edge, "CLASS", ns))
 	r.gw.URL(t, ns, "edge")
-	r.Stack = stack.Start(t, stack.Options{Bin: r.bin, Plan: text, Files: files, Args: r.args()})
+	r.Stack = stack.Start(t, stack.Options{Bin: r.bin, Plan: text, Files: files, Args: r.args("site")})
 	return r
 }
 
@@ -135,7 +136,7 @@ func spareList(without string, extra ...string) string {
 }
 
 // args are those of the shipped Deployment, but for what a pod alone has.
-func (r *rig) args() []string {
+func (r *rig) args(variant string) []string {
 	r.t.Helper()
 	env := map[string]string{"NAMESPACE": system, "BRANCH": "main", "REPO_PATH": "."}
 	token := filepath.Join(r.t.TempDir(), "token")
@@ -143,7 +144,7 @@ func (r *rig) args() []string {
 		r.t.Fatal(err)
 	}
 	args := []string{}
-	for _, arg := range container(r.t, "site", "changeover").Args[1:] {
+	for _, arg := range container(r.t, variant, "changeover").Args[1:] {
 		switch name, _, _ := strings.Cut(arg, "="); name {
 		case "--repo", "--prometheus", "--listen": // the stack's
 		case "--in-cluster":
