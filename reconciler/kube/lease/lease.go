@@ -19,13 +19,6 @@ import (
 // DefaultDuration is that of a lease where the options say nothing.
 const DefaultDuration = 15 * time.Second
 
-// Requests of a lease to the API server a second, and at once: more than it
-// makes even while all of them fail.
-const (
-	qps   = 50
-	burst = 100
-)
-
 // releaseTimeout bounds the giving up.
 const releaseTimeout = 5 * time.Second
 
@@ -78,7 +71,7 @@ func New(o Options) (*Lease, error) {
 		return nil, fmt.Errorf("prepare the lease: duration %s: want whole seconds, at least 3s", o.Duration)
 	}
 	cfg := rest.CopyConfig(o.Config)
-	cfg.QPS, cfg.Burst, cfg.RateLimiter = qps, burst, nil
+	cfg.QPS, cfg.RateLimiter = -1, nil // its own pace is the limit: nothing else may delay a renewal
 	c, err := coordination.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the lease: %w", err)
@@ -158,8 +151,11 @@ func (l *Lease) await(done <-chan error) string {
 	t := time.NewTimer(l.o.Duration)
 	defer t.Stop()
 	select {
-	case <-done:
-		return ""
+	case err := <-done:
+		if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrLost) {
+			return ""
+		}
+		return "; the work ended with: " + err.Error()
 	case <-t.C:
 		return fmt.Sprintf("; what was begun has not ended within %s", l.o.Duration)
 	}

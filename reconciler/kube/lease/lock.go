@@ -36,6 +36,13 @@ type lock struct {
 	failures map[string]string // of the last call of each kind that failed
 }
 
+// What is done with the object.
+const (
+	readIt   = "read"
+	createIt = "create"
+	renewIt  = "renew"
+)
+
 var _ resourcelock.Interface = (*lock)(nil)
 
 // begin makes it new for another election.
@@ -54,18 +61,26 @@ func (l *lock) Describe() string { return l.inner.Describe() }
 // RecordEvent implements resourcelock.Interface; the log has it.
 func (l *lock) RecordEvent(string) {}
 
-// call bounds one request, such that another fits before the deadline.
-func (l *lock) call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, l.deadline/2)
+// call bounds one request, such that another fits before the deadline. Where
+// there is no time left at all, the one before has told why.
+func (l *lock) call(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.deadline/2)
+	return ctx, cancel, nil
 }
 
 // Get implements resourcelock.Interface.
 func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
-	ctx, cancel := l.call(ctx)
+	ctx, cancel, err := l.call(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer cancel()
 	rec, raw, err := l.inner.Get(ctx)
 	if err != nil {
-		l.failed("read", err)
+		l.failed(readIt, err)
 		return nil, nil, err
 	}
 	l.saw(rec.HolderIdentity)
@@ -74,7 +89,7 @@ func (l *lock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []b
 
 // Create implements resourcelock.Interface.
 func (l *lock) Create(ctx context.Context, rec resourcelock.LeaderElectionRecord) error {
-	return l.write(ctx, "created", rec, l.inner.Create)
+	return l.write(ctx, createIt, rec, l.inner.Create)
 }
 
 // Update implements resourcelock.Interface. The elector looks often and renews
@@ -83,7 +98,7 @@ func (l *lock) Update(ctx context.Context, rec resourcelock.LeaderElectionRecord
 	if l.fresh() {
 		return nil
 	}
-	return l.write(ctx, "renewed", rec, l.inner.Update)
+	return l.write(ctx, renewIt, rec, l.inner.Update)
 }
 
 func (l *lock) fresh() bool {
@@ -93,7 +108,10 @@ func (l *lock) fresh() bool {
 }
 
 func (l *lock) write(ctx context.Context, how string, rec resourcelock.LeaderElectionRecord, do func(context.Context, resourcelock.LeaderElectionRecord) error) error {
-	ctx, cancel := l.call(ctx)
+	ctx, cancel, err := l.call(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	sent := l.now() // the others count from later on
 	if err := do(ctx, rec); err != nil {
@@ -113,7 +131,7 @@ func (l *lock) saw(holder string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.holder = holder
-	delete(l.failures, "read")
+	delete(l.failures, readIt)
 	if l.held && holder != l.Identity() {
 		l.held, l.over = false, true
 		close(l.stolen)
@@ -130,7 +148,7 @@ func (l *lock) taken() <-chan struct{} {
 // failed says why a call failed, once for every reason. That the object is not
 // there yet, or somebody else was first, is no failure.
 func (l *lock) failed(how string, err error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, context.Canceled) || how == "read" && apierrors.IsNotFound(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, context.Canceled) || how == readIt && apierrors.IsNotFound(err) {
 		return
 	}
 	words := client.Explain(err).Error()
@@ -139,7 +157,7 @@ func (l *lock) failed(how string, err error) {
 	l.failures[how] = words
 	l.mu.Unlock()
 	if !known {
-		l.log.Warn("the lease could not be "+how+"; it is tried again", "err", words)
+		l.log.Warn("the lease could not be read or renewed; it is tried again", "step", how, "err", words)
 	}
 }
 

@@ -78,8 +78,8 @@ func (c *change) settled(ctx context.Context, l *live) (v verdict, err error) {
 		switch {
 		case l == nil:
 			return v, fmt.Errorf("%w: %s was deleted meanwhile", ErrNotTaken, c)
-		case l.belongsTo(c.key) != nil:
-			return v, l.belongsTo(c.key)
+		case l.taken(c.key) != "":
+			return v, fmt.Errorf("%w: %s", ErrNotOurs, l.taken(c.key))
 		case !l.is(c.want):
 			return v, fmt.Errorf("%w: %s was changed meanwhile: %s", ErrNotTaken, c, l.others())
 		}
@@ -106,7 +106,7 @@ func (c *change) putBack(ctx context.Context) string {
 	switch {
 	case err != nil:
 		return "the route from before could not be put back: " + err.Error()
-	case l == nil || l.belongsTo(c.key) != nil || !l.is(c.want):
+	case l == nil || l.taken(c.key) != "" || !l.is(c.want):
 		return "the route was changed meanwhile, and was left as it is"
 	case c.old == nil:
 		if err := c.remove(ctx, l); err != nil {

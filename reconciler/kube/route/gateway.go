@@ -27,11 +27,14 @@ var (
 	// ErrLacking: a GatewayClass cannot do what the plan needs.
 	ErrLacking = errors.New("the GatewayClass cannot do what the plan needs")
 	// ErrNotInstalled: the API server knows no HTTPRoutes.
-	ErrNotInstalled = errors.New("Gateway API is not installed") //nolint:staticcheck // a name
+	ErrNotInstalled = errors.New("Gateway API is not installed")
 )
 
 // patience bounds Apply where the caller's deadline is further away.
 const patience = time.Minute
+
+// gather is how long changes of a route are gathered into one wake.
+const gather = 200 * time.Millisecond
 
 // maxSeen bounds the routes that are remembered.
 const maxSeen = 10_000
@@ -58,7 +61,8 @@ type Gateway struct {
 	back    time.Duration // bounds the putting back
 
 	mu   sync.Mutex
-	seen map[plan.Key]*live // as they were last read or written
+	seen map[plan.Key]*live  // as they were last read or written
+	news map[plan.Key]string // versions of which nobody was told yet
 }
 
 var _ reconciler.Traffic = (*Gateway)(nil)
@@ -80,7 +84,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Poll <= 0 {
 		o.Poll = 50 * time.Millisecond
 	}
-	g := &Gateway{o: o, settle: settle, back: backTime, seen: map[plan.Key]*live{}}
+	g := &Gateway{o: o, settle: settle, back: backTime, seen: map[plan.Key]*live{}, news: map[plan.Key]string{}}
 	g.watches = newWatches(o.Log, o.Now, g.changed)
 	return g, nil
 }
@@ -92,15 +96,26 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
-// changed wakes a plan, but not for what this process has seen.
+// changed notes that a route has another version, empty where it is gone, and
+// wakes its plan a moment later where nobody here has seen that version by then.
 func (g *Gateway) changed(key plan.Key, version string) {
-	g.mu.Lock()
-	l := g.seen[key]
-	g.mu.Unlock()
 	if key == (plan.Key{}) { // of nobody
 		return
 	}
-	if l == nil || l.version() != version {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, waits := g.news[key]; !waits {
+		time.AfterFunc(gather, func() { g.tell(key) })
+	}
+	g.news[key] = version
+}
+
+func (g *Gateway) tell(key plan.Key) {
+	g.mu.Lock()
+	version, l := g.news[key], g.seen[key]
+	delete(g.news, key)
+	g.mu.Unlock()
+	if l == nil && version != "" || l != nil && l.version() != version {
 		g.o.Wake(key)
 	}
 }
@@ -159,8 +174,8 @@ func (g *Gateway) apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) er
 	if err != nil {
 		return err
 	}
-	if err := old.belongsTo(m.Key); err != nil {
-		return err
+	if by := old.taken(m.Key); by != "" {
+		return fmt.Errorf("%w: %s", ErrNotOurs, by)
 	}
 	c := change{gateway: g, place: at, want: specOf(want), old: old, forward: isForward(p, old, m.Stop)}
 	c.moves = !old.is(c.want)
@@ -221,17 +236,16 @@ func (g *Gateway) observe(ctx context.Context, p *plan.Plan, stop plan.Position)
 		return state, err
 	}
 	l, err := g.look(ctx, at)
-	if errors.Is(err, ErrNotInstalled) {
+	switch {
+	case errors.Is(err, ErrNotInstalled):
 		return reconciler.TrafficState{Message: err.Error()}, nil // then there is no route either
-	}
-	if err != nil {
+	case err != nil:
 		return state, err
-	}
-	if l == nil {
+	case l == nil:
 		return reconciler.TrafficState{Message: at.String() + " does not exist"}, nil
 	}
-	if err := l.belongsTo(at.key); err != nil {
-		return reconciler.TrafficState{Message: err.Error()}, nil
+	if by := l.taken(at.key); by != "" {
+		return reconciler.TrafficState{Message: by}, nil
 	}
 	var damage string
 	state.Mark, damage = l.mark()

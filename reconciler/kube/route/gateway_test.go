@@ -45,7 +45,7 @@ func TestFieldsOfAnotherManagerAreReportedAndNotTaken(t *testing.T) {
 	r := newRig(t, "", "edge")
 	r.apply(at10)
 	o := r.live()
-	manifest := fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: shop}, spec: {rules: [{backendRefs: [{name: theirs, port: 80}]}]}}`)
+	manifest := `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: shop}, spec: {rules: [{backendRefs: [{name: theirs, port: 80}]}]}}`
 	r.kube.ApplyAs(t, "some-operator", r.ns, manifest)
 	theirs := r.live()
 	if st := r.observe(at10); st.Serving || !strings.Contains(st.Message, `"some-operator"`) {
@@ -303,6 +303,7 @@ func TestFeaturesThatAClassLacksAreRefusedBeforeAnythingIsWritten(t *testing.T) 
 		return r
 	}
 	t.Run("one of two classes lacks one", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, "able", "small")
 		// Also at a stop that does not mirror itself: the plan would get stuck.
 		refuses(t, r.applyWithin(soon, at10), route.ErrLacking, `GatewayClass "small"`, "Gateway "+r.ns+"/gw-1", `["HTTPRouteRequestMirror"]`, "bridge")
@@ -311,14 +312,17 @@ func TestFeaturesThatAClassLacksAreRefusedBeforeAnythingIsWritten(t *testing.T) 
 		}
 	})
 	t.Run("all have all, or do not say", func(t *testing.T) {
+		t.Parallel()
 		newRig(t, "able", "unsaid", "does-not-exist").apply(setup)
 	})
 	t.Run("the Gateway does not exist", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, "able")
 		k.Delete(t, "Gateway.gateway.networking.k8s.io", r.ns, "gw-0")
 		refuses(t, r.applyWithin(soon, setup), nil, "Gateway "+r.ns+"/gw-0 does not exist")
 	})
 	t.Run("going back is not kept from", func(t *testing.T) {
+		t.Parallel()
 		r := newRig(t, "able")
 		r.apply(at10)
 		gateway(r.ns, "gw-0", "small")

@@ -113,6 +113,16 @@ func conditionOf(kind, status string, generation int64) map[string]any {
 	return map[string]any{"type": kind, "status": status, "reason": "Fixture", "observedGeneration": generation}
 }
 
+// says has every parent's Accepted be so.
+func says(accepted string) statusFor {
+	return func(generation int64, refs []any) (out []any) {
+		for _, ref := range refs {
+			out = append(out, map[string]any{"parentRef": ref, "controllerName": "c", "conditions": []any{conditionOf("Accepted", accepted, generation), conditionOf("ResolvedRefs", "True", generation)}})
+		}
+		return out
+	}
+}
+
 // drawStatus draws what the controllers say. Half of the time it is hardly ever
 // bad, as otherwise few runs would end well.
 func drawStatus(t *rapid.T) statusFor {
@@ -216,16 +226,9 @@ func TestApplyIsDoneOnlyWhenEveryParentTookTheGeneration(t *testing.T) {
 		srv := httptest.NewServer(fake)
 		defer srv.Close()
 		g := overHTTP(t, srv.URL)
-		p := newLawPlan(t, rapid.IntRange(1, 3).Draw(t, "parents"))
-		good := func(generation int64, refs []any) []any {
-			var out []any
-			for _, ref := range refs {
-				out = append(out, map[string]any{"parentRef": ref, "controllerName": "c", "conditions": []any{conditionOf("Accepted", "True", generation), conditionOf("ResolvedRefs", "True", generation)}})
-			}
-			return out
-		}
+		p := newLawPlan(rapid.IntRange(1, 3).Draw(t, "parents"))
 		stops := []plan.Position{setup, at10, at25}
-		fake.script = []statusFor{good}
+		fake.script = []statusFor{says("True")}
 		if rapid.Bool().Draw(t, "was there") {
 			from := rapid.SampledFrom(stops).Draw(t, "from")
 			if err := g.Apply(t.Context(), p, markAt(p, from)); err != nil {
@@ -266,7 +269,7 @@ func TestApplyIsDoneOnlyWhenEveryParentTookTheGeneration(t *testing.T) {
 			if stays := annotation(fake.object, "changeover.dev/stop") == to.String(); !undone && !stays {
 				t.Fatalf("%v, but the route is\n%v", err, fake.object)
 			}
-		default:
+		case ctx.Err() == nil: // with time left nothing else fails
 			t.Fatal(err)
 		}
 	})
@@ -284,8 +287,10 @@ func outcome(err error) string {
 		return "done"
 	case errors.Is(err, route.ErrRefused):
 		return "refused"
+	case errors.Is(err, route.ErrNotTaken):
+		return "not taken"
 	}
-	return "not taken"
+	return "late"
 }
 
 func annotation(o map[string]any, name string) string {
@@ -295,7 +300,28 @@ func annotation(o map[string]any, name string) string {
 	return s
 }
 
-func overHTTP(t *rapid.T, url string) *route.Gateway {
+func TestWhatOthersChangedSinceIsNotPutBack(t *testing.T) {
+	fake := &api{script: []statusFor{says("True")}}
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	g, p := overHTTP(t, srv.URL), newLawPlan(1)
+	g.SetTimes(0, time.Second)
+	must(t, g.Apply(t.Context(), p, markAt(p, at10)))
+	looks := 0
+	fake.script = []statusFor{says("True"), func(generation int64, refs []any) []any {
+		if looks++; looks == 3 { // two to see the refusal, and this one to put back
+			fake.object["spec"].(map[string]any)["hostnames"] = []any{"theirs.example.com"}
+			fake.object["spec"].(map[string]any)["rules"] = []any{}
+		}
+		return says("False")(generation, refs)
+	}}
+	refuses(t, g.Apply(t.Context(), p, markAt(p, at25)), route.ErrRefused, "the route was changed meanwhile, and was left as it is")
+	if fake.object["spec"].(map[string]any)["hostnames"] == nil {
+		t.Error("what another has changed was put back")
+	}
+}
+
+func overHTTP(t rapid.TB, url string) *route.Gateway {
 	c, err := client.New(client.Options{Config: &rest.Config{Host: url}, QPS: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +334,7 @@ func overHTTP(t *rapid.T, url string) *route.Gateway {
 	return g
 }
 
-func newLawPlan(t *rapid.T, parents int) *plan.Plan {
+func newLawPlan(parents int) *plan.Plan {
 	p := &plan.Plan{
 		Metadata: plan.Metadata{Name: "shop", Namespace: "default"},
 		Spec: plan.Spec{

@@ -28,18 +28,18 @@ func specOf(o map[string]any) map[string]any {
 	return spec
 }
 
-// belongsTo refuses a route that is not the plan's.
-func (l *live) belongsTo(key plan.Key) error {
+// taken says whose the route is, where it is not the plan's.
+func (l *live) taken(key plan.Key) string {
 	if l == nil {
-		return nil
+		return ""
 	}
 	switch owner := l.GetAnnotations()[render.PlanAnnotation]; owner {
 	case key.String():
-		return nil
+		return ""
 	case "":
-		return fmt.Errorf("%w: HTTPRoute %s/%s was not made by Changeover: rename or delete it, or name the plan otherwise", ErrNotOurs, l.GetNamespace(), l.GetName())
+		return fmt.Sprintf("HTTPRoute %s/%s was not made by Changeover: rename or delete it, or name the plan otherwise", l.GetNamespace(), l.GetName())
 	default:
-		return fmt.Errorf("%w: HTTPRoute %s/%s belongs to plan %q: give the plans names or gateway namespaces of their own", ErrNotOurs, l.GetNamespace(), l.GetName(), owner)
+		return fmt.Sprintf("HTTPRoute %s/%s belongs to plan %q: give the plans names or gateway namespaces of their own", l.GetNamespace(), l.GetName(), owner)
 	}
 }
 
@@ -164,7 +164,7 @@ func (l *live) managers() []string {
 
 func ownsSpec(f metav1.ManagedFieldsEntry) bool {
 	var fields map[string]json.RawMessage
-	return f.FieldsV1 != nil && json.Unmarshal(f.FieldsV1.Raw, &fields) == nil && len(fields["f:spec"]) > 0
+	return f.FieldsV1 != nil && json.Unmarshal(f.FieldsV1.GetRawBytes(), &fields) == nil && len(fields["f:spec"]) > 0
 }
 
 // others says where a difference in the spec comes from.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -82,6 +83,26 @@ func TestWhatIsWatchedIsNotReadAgain(t *testing.T) {
 	}
 	if n := w.of(r.plan.Key()) - woken; n != 0 {
 		t.Errorf("%d wakes where nothing happened", n)
+	}
+}
+
+func TestWhatApplyHasSeenWakesNobody(t *testing.T) {
+	t.Parallel()
+	r, w := watched(t, "")
+	audit := r.kube.Audit(t)
+	r.apply(at10)
+	r.settled(audit)
+	time.Sleep(time.Second)
+	before := w.of(r.plan.Key())
+	for range 5 {
+		r.apply(at25)
+		r.apply(at10)
+	}
+	r.settled(audit)
+	time.Sleep(time.Second)
+	// An event may come late, when the test's machine is busy.
+	if n := w.of(r.plan.Key()) - before; n > 3 {
+		t.Errorf("%d wakes for 10 stops that were entered here", n)
 	}
 }
 
