@@ -128,7 +128,7 @@ func TestCompareSaysWhatChangedOfACluster(t *testing.T) {
 	}{
 		"the path":            {"cluster/setup", "cluster/other", true, "spec.phases[setup].cluster.path"},
 		"prune":               {"{path: cluster/setup}", "{path: cluster/setup, prune: false}", true, "spec.phases[setup].cluster.prune"},
-		"maxPrune":            {"{path: cluster/setup}", "{path: cluster/setup, maxPrune: 5}", false, "spec.phases[setup].cluster.maxPrune"},
+		"maxPrune":            {"{path: cluster/setup}", "{path: cluster/setup, maxPrune: 5}", true, "spec.phases[setup].cluster.maxPrune"},
 		"the timeout":         {"{path: cluster/setup}", "{path: cluster/setup, timeout: 1m}", false, "spec.phases[setup].cluster.timeout"},
 		"the account":         {"serviceAccountName: orders", "serviceAccountName: other", true, "spec.serviceAccountName"},
 		"a Service":           {"port: 8000", "port: 8001", true, "spec.backends.modern.service.port"},

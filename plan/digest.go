@@ -29,7 +29,7 @@ func live(p *Plan) Plan {
 	for _, ph := range p.Spec.Phases {
 		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes}
 		if ph.Cluster != nil {
-			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune}
+			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune, MaxPrune: ph.Cluster.MaxPrune}
 		}
 		c.Spec.Phases = append(c.Spec.Phases, l)
 	}

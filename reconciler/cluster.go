@@ -54,6 +54,9 @@ func (w *worker) desired(ctx context.Context, v plan.Version, stop plan.Position
 	if len(objects) == 0 {
 		return Desired{}, fmt.Errorf("build %s: no objects came of it, and nothing is ever pruned for that", c.Path)
 	}
+	if err := noRoute(v.Plan, objects); err != nil {
+		return Desired{}, fmt.Errorf("build %s: %w", c.Path, err)
+	}
 	d := Desired{
 		Mark:    Mark{Key: w.key, Stop: stop, Revision: v.Revision, Holds: w.rec.Held()},
 		Objects: objects, Prune: *c.Prune, MaxPrune: *c.MaxPrune, Account: v.Plan.Spec.ServiceAccountName,
@@ -62,6 +65,22 @@ func (w *worker) desired(ctx context.Context, v plan.Version, stop plan.Position
 		d.Mark.Since = a.Since
 	}
 	return d, nil
+}
+
+// noRoute refuses a kustomization that holds the HTTPRoute which is the plan's
+// own: it would be written in two ways.
+func noRoute(p *plan.Plan, objects []render.Object) error {
+	g := p.Spec.Gateway
+	if g == nil || g.GatewayAPI == nil {
+		return nil
+	}
+	for _, o := range objects {
+		id := o.ID()
+		if id.Kind == "HTTPRoute" && id.Name == p.Metadata.Name && (id.Namespace == g.GatewayAPI.Namespace || id.Namespace == "") {
+			return fmt.Errorf("it holds %s, which is written from the plan's routes: leave it out of the kustomization", id)
+		}
+	}
+	return nil
 }
 
 func (w *worker) expand(ctx context.Context, v plan.Version, stop plan.Position) error {

@@ -36,7 +36,6 @@ type worker struct {
 	observedAt time.Time
 	// observedStop is the stop that was applied when it was observed.
 	observedStop plan.Position
-	synced       bool      // the cluster is as it was applied
 	waiting      string    // what a move, or the cluster, waits for
 	waited       string    // what it waited for at the work before
 	told         time.Time // the start of the move of which a person was told that it is overdue

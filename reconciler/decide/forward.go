@@ -138,6 +138,9 @@ func (s *state) sameGateway() bool {
 	if h == nil || a == nil {
 		return h == a
 	}
+	if h.GatewayAPI != nil && a.GatewayAPI != nil && h.GatewayAPI.Namespace != a.GatewayAPI.Namespace {
+		return false // another HTTPRoute
+	}
 	return (h.GatewayAPI != nil) == (a.GatewayAPI != nil) && (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil)
 }
 

@@ -66,7 +66,7 @@ func TestNothingIsPrunedForWhatIsMissing(t *testing.T) {
 	const overlay = "overlays/gradual/kustomization.yaml"
 	good := r.Read(overlay)
 	for _, c := range []struct{ name, text, tells string }{
-		{"empty", "namespace: " + r.namespace + "\n", overlay},
+		{"empty", "namespace: " + r.namespace + "\n", "no objects came of it"},
 		{"broken", "resources: [\n", overlay},
 		{"without a file", strings.Replace(good, "../base", "../bass", 1), "bass"},
 	} {
@@ -88,6 +88,9 @@ func TestNothingIsPrunedForWhatIsMissing(t *testing.T) {
 	}
 	r.Pull()
 	r.Write(overlay, good)
+	r.Commit("orders: mended")
+	r.awaitAt("gradual@10")
+	before = all()
 	r.Edit("orders: no cluster config any more", func(text string) string {
 		return strings.Replace(text, "      cluster: {path: overlays/gradual}\n", "", 1)
 	})
