@@ -80,8 +80,8 @@ func newRig(t *testing.T) *rig {
 func (r *rig) files() map[string]string {
 	r.t.Helper()
 	out := map[string]string{}
-	dir := filepath.Join(root, "test/kube/testdata/orders")
-	words := strings.NewReplacer("NAMESPACE", r.namespace, "GROUP", r.namespace+".example.com")
+	dir := filepath.Join(root, "examples/kubernetes")
+	words := strings.NewReplacer("migration-demo", r.namespace, "ledger.example.com", r.namespace+".example.com")
 	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -105,7 +105,7 @@ func (r *rig) files() map[string]string {
 	before, rest, gate := strings.Cut(text, "        rollback:")
 	_, after, line := strings.Cut(rest, "\n")
 	if !ok || !end || !gate || !line {
-		r.t.Fatalf("the plan of package kube's tests is another:\n%s", text)
+		r.t.Fatalf("the plan of examples/kubernetes is another:\n%s", text)
 	}
 	out["orders.yaml"] = before + after
 	for name, text := range spares {

@@ -41,7 +41,7 @@ func TestFaultsOfTheAPIServerAreOutlived(t *testing.T) {
 	acc := k.Account(t, k.Namespace(t), "daemon")
 	k.Kubectl(t, "create", "clusterrolebinding", acc.User[len("system:serviceaccount:"):len(acc.User)-len(":daemon")]+"-admin", "--clusterrole=cluster-admin", "--serviceaccount="+strings.TrimPrefix(acc.User, "system:serviceaccount:"))
 	proxy := k.Proxy(t, acc.Kubeconfig)
-	r := newRig(t, k, "orders", nil, "--kubeconfig", proxy.Kubeconfig)
+	r := newRig(t, k, "kubernetes", nil, "--kubeconfig", proxy.Kubeconfig)
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitEqual("setup")
@@ -105,7 +105,7 @@ func TestFaultsOfTheAPIServerAreOutlived(t *testing.T) {
 func TestWhatCannotBeAppliedYetIsWaitedFor(t *testing.T) {
 	k := kubetest.Shared(t)
 	other := k.Namespace(t)
-	r := newRig(t, k, "orders", func(files map[string]string) {
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		const name = "overlays/setup/kustomization.yaml"
 		files[name] = strings.Replace(files[name], "[../base]", "[../base, book.yaml]", 1)
 		files["overlays/setup/book.yaml"] = "apiVersion: late.example.com/v1\nkind: Book\nmetadata: {name: main}\nspec: {}\n"
@@ -113,7 +113,7 @@ func TestWhatCannotBeAppliedYetIsWaitedFor(t *testing.T) {
 	r.withGateway()
 	r.StartDaemon()
 	r.tells("kind Book", "late.example.com/v1", "CustomResourceDefinition")
-	definition := strings.NewReplacer("GROUP", "late.example.com", "Ledger", "Book", "ledger", "book").Replace(files(t, "orders")["overlays/modern/definition.yaml"])
+	definition := strings.NewReplacer("ledger.example.com", "late.example.com", "Ledger", "Book", "ledger", "book").Replace(files(t, "kubernetes")["overlays/modern/definition.yaml"])
 	k.Apply(t, "", definition)
 	t.Cleanup(func() { k.Delete(t, "CustomResourceDefinition.apiextensions.k8s.io", "", "books.late.example.com") })
 	r.awaitEqual("setup")
@@ -145,7 +145,7 @@ func TestWhatCannotBeAppliedYetIsWaitedFor(t *testing.T) {
 func TestTheAPIServerIsKilledInMidApply(t *testing.T) {
 	k := kubetest.Start(t, cluster.Options{GatewayAPI: cluster.Standard})
 	proxy := k.Proxy(t, k.Kubeconfig)
-	r := newRig(t, k, "orders", nil, "--kubeconfig", proxy.Kubeconfig)
+	r := newRig(t, k, "kubernetes", nil, "--kubeconfig", proxy.Kubeconfig)
 	r.withGateway()
 	r.StartDaemon()
 	r.awaitEqual("setup")

@@ -100,7 +100,7 @@ func (r *rig) generations() map[string]int64 {
 // does nothing again that was done.
 func TestOneDaemonWorksAndTheOtherTakesOver(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	r.withGateway()
 	first := r.candidate(t)
 	kubetest.WaitFor(t, "the first leads", func() bool { return first.said("this daemon leads") })
@@ -144,7 +144,7 @@ func TestOneDaemonWorksAndTheOtherTakesOver(t *testing.T) {
 // goes on, and ends.
 func TestALeaderWhoseLeaseIsLostStopsBeforeItsNextEffect(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	r.withGateway()
 	first := r.candidate(t)
 	r.at("setup")

@@ -14,7 +14,7 @@ const mplan = "MigrationPlan.changeover.dev"
 // since and holds are the same afterwards.
 func TestStateThatIsLostIsRebuilt(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")

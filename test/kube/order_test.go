@@ -35,7 +35,7 @@ func edit(r *rig, file, old, new string) {
 // the status; the commit that mends it is taken up.
 func TestWeightsWaitForAHealthyCluster(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", func(files map[string]string) {
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		const name = "overlays/gradual/kustomization.yaml"
 		files[name] = strings.Replace(files[name], "patches:\n", "patches:"+nowhere, 1)
 		files["orders.yaml"] = strings.ReplaceAll(files["orders.yaml"], "cluster: {path: overlays/gradual}", "cluster: {path: overlays/gradual, timeout: 3s}")
@@ -67,7 +67,7 @@ func TestWeightsWaitForAHealthyCluster(t *testing.T) {
 // A plan lowered while its move waits goes back without asking for health.
 func TestAMoveThatWaitsIsGivenUp(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", func(files map[string]string) {
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		const name = "overlays/gradual/kustomization.yaml"
 		files[name] = strings.Replace(files[name], "patches:\n", "patches:"+nowhere, 1)
 	})
@@ -86,7 +86,7 @@ func TestAMoveThatWaitsIsGivenUp(t *testing.T) {
 // In a rollback the HTTPRoute is written before any object of the overlays.
 func TestARollbackChangesWeightsFirst(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
@@ -129,7 +129,7 @@ func join(requests kubetest.Requests) string {
 // ready before the traffic returns to it.
 func TestLegacyIsBroughtBackBeforeTheTraffic(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")

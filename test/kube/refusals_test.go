@@ -13,8 +13,8 @@ import (
 // What another manager owns is reported with its name, and nothing is forced.
 func TestAnotherManagersFieldsAreNotTaken(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
-	theirs := strings.Replace(files(t, "orders")["overlays/base/legacy.yaml"], "image: orders-legacy", "image: platforms-own", 1)
+	r := newRig(t, k, "kubernetes", nil)
+	theirs := strings.Replace(files(t, "kubernetes")["overlays/base/legacy.yaml"], "image: orders-legacy", "image: platforms-own", 1)
 	k.ApplyAs(t, "platform-team", r.namespace, theirs)
 	r.withGateway()
 	r.StartDaemon()
@@ -36,7 +36,7 @@ func TestAnotherManagersFieldsAreNotTaken(t *testing.T) {
 // A field that cannot be changed is reported, and the object stays as it is.
 func TestWhatCannotBeChangedIsReported(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
@@ -53,7 +53,7 @@ func TestWhatCannotBeChangedIsReported(t *testing.T) {
 // Nothing is pruned for a kustomization that is empty, broken or gone.
 func TestNothingIsPrunedForWhatIsMissing(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	_, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitAt("setup")
@@ -106,7 +106,7 @@ func TestNothingIsPrunedForWhatIsMissing(t *testing.T) {
 // A stop that would delete more than it may deletes nothing.
 func TestAMassDeleteIsStopped(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", func(files map[string]string) {
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		var many strings.Builder
 		for i := range 20 { // the Job is the 21st
 			fmt.Fprintf(&many, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: copy-%02d}\n", i)

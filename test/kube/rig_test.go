@@ -38,11 +38,11 @@ type rig struct {
 	namespace string
 }
 
-// files reads a folder of testdata, with words replaced.
+// files reads an example, with words replaced.
 func files(t *testing.T, dir string, words ...string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	root := os.DirFS(filepath.Join("testdata", dir))
+	root := os.DirFS(filepath.Join("../../examples", dir))
 	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -57,13 +57,13 @@ func files(t *testing.T, dir string, words ...string) map[string]string {
 	return out
 }
 
-// newRig starts a stack over a folder of testdata, whose plan is orders.yaml.
-// In its files NAMESPACE and GROUP are replaced, and what edit changes.
+// newRig starts a stack over an example, whose plan is orders.yaml. Namespace
+// and API group become the test's own, and edit may change more.
 func newRig(t *testing.T, k *kubetest.Kube, dir string, edit func(map[string]string), args ...string) *rig {
 	t.Helper()
 	k.Apply(t, "", string(schemas.Definition))
 	ns := k.Namespace(t)
-	all := files(t, dir, "NAMESPACE", ns, "GROUP", ns+".example.com")
+	all := files(t, dir, "migration-demo", ns, "ledger.example.com", ns+".example.com")
 	if edit != nil {
 		edit(all)
 	}

@@ -21,7 +21,7 @@ func TestQuietPlansWriteNothing(t *testing.T) {
 		plans, quiet = 100, 5*time.Minute
 	}
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", func(files map[string]string) {
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		for i := range plans {
 			name := fmt.Sprintf("p%03d", i)
 			files["many/"+name+"/plan.yaml"] = manyPlan(name, files["orders.yaml"])

@@ -38,7 +38,7 @@ func (r *rig) withGateway() (gw *gatewaytest.Gateway, url string) {
 // git revert. At every stop the live objects equal the render.
 func TestAMigrationGoesThereAndBack(t *testing.T) {
 	k := kubetest.Shared(t)
-	r := newRig(t, k, "orders", nil)
+	r := newRig(t, k, "kubernetes", nil)
 	gw, url := r.withGateway()
 	r.StartDaemon()
 	r.awaitEqual("setup")
