@@ -103,7 +103,7 @@ func (a *app) preflight(ctx context.Context, f *preflightFlags, docs []*plan.Doc
 		}
 	}
 	for _, doc := range docs {
-		p := preflightPlan{Plan: doc.Plan.Key(), Findings: slices.Clone(push)}
+		p := preflightPlan{Plan: doc.Plan.Key(), Findings: append([]preflight.Finding{}, push...)}
 		ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
 		defer cancel()
 		if c != nil {

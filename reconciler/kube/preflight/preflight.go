@@ -51,6 +51,9 @@ type inquiry struct {
 	as   *client.Client // the plan's
 	done []Finding
 	asks map[access]bool
+	// apart: the daemon may not act as the plan's account, so that nothing can
+	// be asked as it.
+	apart bool
 }
 
 // access is one question about permissions.
@@ -69,11 +72,11 @@ func Run(ctx context.Context, c *client.Client, s Subject) ([]Finding, error) {
 	c.Discovery().Invalidate()
 	version, err := c.Discovery().ServerVersion()
 	if err != nil {
-		return nil, fmt.Errorf("ask the API server for its version: %w", client.Explain(err))
+		return nil, fmt.Errorf("ask the API server at %q for its version: %w", c.Config().Host, client.Explain(err))
 	}
 	q.add("kubernetes", OK, "version %s", version.GitVersion)
 	q.requires(version.GitVersion)
-	for _, check := range []func(context.Context) error{q.objects, q.gateway, q.reads, q.daemon} {
+	for _, check := range []func(context.Context) error{q.impersonation, q.objects, q.gateway, q.reads, q.daemon} {
 		if err := check(ctx); err != nil {
 			return q.done, err
 		}
@@ -111,6 +114,18 @@ func (q *inquiry) requires(version string) {
 		}
 		q.add("requires.apis", OK, "%s is served", api)
 	}
+}
+
+// impersonation comes first: without it every question as the plan's account
+// would fail, and none would say what is missing.
+func (q *inquiry) impersonation(ctx context.Context) error {
+	if q.as == q.own {
+		return nil
+	}
+	before := len(q.done)
+	err := q.may(ctx, q.own, access{verb: "impersonate", resource: "serviceaccounts", namespace: q.Plan.Metadata.Namespace, name: q.Plan.Spec.ServiceAccountName})
+	q.apart = len(q.done) > before
+	return err
 }
 
 // objects asks for the kinds that the phases apply, and for the permissions.
@@ -178,7 +193,7 @@ func definitions(objects []render.Object) map[render.Kind]bool {
 // may asks whether the account has a permission, once for each.
 func (q *inquiry) may(ctx context.Context, c *client.Client, a access) error {
 	a.account = c.Account()
-	if q.asks[a] {
+	if q.asks[a] || q.apart && c == q.as {
 		return nil
 	}
 	q.asks[a] = true
@@ -272,9 +287,6 @@ func (q *inquiry) daemon(ctx context.Context) error {
 		all = append(all, access{verb: verb, resource: "configmaps", namespace: ns})
 	}
 	all = append(all, access{verb: "create", group: "events.k8s.io", resource: "events", namespace: ns})
-	if q.as != q.own {
-		all = append(all, access{verb: "impersonate", resource: "serviceaccounts", namespace: ns, name: q.Plan.Spec.ServiceAccountName})
-	}
 	for _, a := range all {
 		if err := q.may(ctx, q.own, a); err != nil {
 			return err
