@@ -79,7 +79,7 @@ func definition(t *testing.T) []byte {
 	// Rules cannot count in lists of lists, which have no bound.
 	phase.Properties["routes"].Items.Schema.OneOf = []apiextensions.JSONSchemaProps{{Required: []string{"to"}}, {Required: []string{"respond"}}}
 	root.Properties["spec"] = spec
-	return print(t, d)
+	return written(t, d)
 }
 
 // forms are the schemas of the plan's types that have a form of their own in
@@ -147,8 +147,8 @@ func bound(properties map[string]apiextensions.JSONSchemaProps, name string) {
 	properties[name] = s
 }
 
-// print writes a definition without what only an API server fills in.
-func print(t *testing.T, d apiextensions.CustomResourceDefinition) []byte {
+// written is a definition without what only an API server fills in.
+func written(t *testing.T, d apiextensions.CustomResourceDefinition) []byte {
 	t.Helper()
 	d.APIVersion, d.Kind = apiextensions.SchemeGroupVersion.String(), "CustomResourceDefinition"
 	b, err := json.Marshal(d)

@@ -37,7 +37,7 @@ func (p *pass) quiet(it *item) bool {
 func (p *pass) look(ctx context.Context, it *item) (view, error) {
 	switch {
 	case it.err != nil:
-		return view{differs: it.err.Error(), unready: it.err.Error()}, nil
+		return view{differs: it.err.Error(), unready: it.err.Error()}, nil //nolint:nilerr // it is what was found
 	case p.quiet(it):
 		return view{}, nil
 	}

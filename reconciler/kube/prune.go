@@ -48,11 +48,12 @@ func (p *pass) prune(ctx context.Context) error {
 	}
 	var doomed []*leftover
 	for _, l := range lefts {
-		switch {
-		case l.fate == fateDelete:
+		switch l.fate {
+		case fateDelete:
 			doomed = append(doomed, l)
-		case l.fate == fateAdopted:
+		case fateAdopted:
 			p.c.o.Log.Info("an object that was applied is left to another", "plan", p.s.key.String(), "object", title(l.id), "why", l.why)
+		default:
 		}
 	}
 	if p.d.Prune {

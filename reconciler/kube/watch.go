@@ -116,7 +116,7 @@ func (w *watch) follow(ctx context.Context) (connected bool, err error) {
 		w.setLive(false)
 		switch {
 		case errors.Is(err, errExpired):
-			return true, nil
+			return true, nil //nolint:nilerr // from the start again
 		case err != nil:
 			return connected, err
 		case ctx.Err() != nil:

@@ -134,7 +134,7 @@ func TestThePathsInTheReadmeExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	for _, m := range regexp.MustCompile("(?:base|site|namespace|components)/[a-z-]+(?:\\.yaml)?").FindAllString(string(b), -1) {
+	for _, m := range regexp.MustCompile(`(?:base|site|namespace|components)/[a-z-]+(?:\.yaml)?`).FindAllString(string(b), -1) {
 		seen++
 		if _, err := os.Stat(filepath.Join(root, "examples/install", m)); err != nil {
 			t.Errorf("the README names %s: %v", m, err)

@@ -84,9 +84,9 @@ func progressing(s reconciler.Status) metav1.Condition {
 		moves = true
 	case reconciler.StateWaiting:
 		moves = s.Decision.Reason != decide.Manual // a person has to name the phase
-	}
-	if s.State == reconciler.StateSuspended {
+	case reconciler.StateSuspended:
 		moves = false // also one that was begun
+	default:
 	}
 	if !moves {
 		return condition(condProgressing, false, why(s), "nothing is under way")

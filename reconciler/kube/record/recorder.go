@@ -337,7 +337,7 @@ func (r *Recorder) History(ctx context.Context, key plan.Key, n int) ([]reconcil
 	}
 	p := r.object(key)
 	if err := r.know(ctx, p); err != nil {
-		return entries, nil // what there is; nobody acts on it
+		return entries, nil //nolint:nilerr // what there is is shown; nobody acts on it
 	}
 	var older []reconciler.Entry
 	for _, e := range p.entries() {

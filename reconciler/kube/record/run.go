@@ -267,7 +267,7 @@ func (r *Recorder) drift(p *object) {
 	if p.live == nil {
 		what = "deleted"
 	}
-	r.o.Log.Info("the MigrationPlan was "+what+" by others; it is put right", "plan", p.key.String())
+	r.o.Log.Info("the MigrationPlan is put right: others have touched it", "plan", p.key.String(), "what", what)
 	first := r.drifts.NumRequeues(p.key) == 0
 	if wait := r.drifts.When(p.key); !first {
 		p.patience = now.Add(wait)
