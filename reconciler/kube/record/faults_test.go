@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -174,6 +175,7 @@ func TestAMissingNamespaceIsTold(t *testing.T) {
 		return strings.Contains(d.Problem(key), `namespace "`+key.Namespace+`" does not exist: create it`)
 	})
 	must(t, d.Save(t.Context(), key, numbered(2)))
+	kubetest.WaitFor(t, "it was tried four times", func() bool { return d.calls.all()["PATCH"] >= 4 })
 	k.Apply(t, "", "{apiVersion: v1, kind: Namespace, metadata: {name: "+key.Namespace+"}}")
 	shows(t, k, key, 2)
 	kubetest.WaitFor(t, "the problem is over", func() bool { return d.Problem(key) == "" })
@@ -307,6 +309,20 @@ func TestOnlyOneOfTwoDaemonsSavesEachSerial(t *testing.T) {
 		mu.Lock()
 		t.Logf("%d serials were saved", len(saved))
 		mu.Unlock()
+	}
+}
+
+func TestASaveAfterAnEditIsNotLost(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, &fakes.Recorder{}) // it does not watch
+	must(t, d.SaveStatus(t.Context(), steady(t, key)))
+	must(t, d.Save(t.Context(), key, numbered(1)))
+	edit(t, k, key, "", func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"team": "mine"}) })
+	must(t, d.Save(t.Context(), key, numbered(2)))
+	if m := live(t, k, key); m.Status.RecordSerial != 2 || m.Labels["team"] != "mine" {
+		t.Errorf("serial %d, labels %v", m.Status.RecordSerial, m.Labels)
 	}
 }
 

@@ -57,6 +57,7 @@ type object struct {
 	last     *reconciler.Status   // what the conditions were made of
 	unknown  map[string]time.Time // gates without data, and since when
 	gone     types.UID            // was seen to be deleted
+	lost     bool                 // the watch does not know the live object
 	problem  string
 	retryAt  time.Time
 	driftAt  time.Time // others changed the object

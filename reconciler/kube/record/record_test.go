@@ -81,6 +81,11 @@ func TestEverythingComesBackFromTheCluster(t *testing.T) {
 	shows(t, k, key, 41)
 	d.end()
 
+	fresh := startWith(t, k.Config, &fakes.Recorder{})
+	back, ok, err := fresh.LoadStatus(t.Context(), key)
+	if err != nil || !ok || back.Pending == nil || back.Pending.Attempts != 2 || len(back.Holds[0].Evidence) != 1 || back.Path != s.Path {
+		t.Errorf("LoadStatus before Load: ok %v, error %v, %+v", ok, err, back)
+	}
 	d = startWith(t, k.Config, open(t, t.TempDir()))
 	keys, err := d.Keys(t.Context())
 	must(t, err)
@@ -98,7 +103,7 @@ func TestEverythingComesBackFromTheCluster(t *testing.T) {
 	if h, _ = d.History(t.Context(), key, 3); len(h) != 3 || h[2].Message != "entry 24" {
 		t.Errorf("the newest three: %v", h)
 	}
-	back, ok, err := d.LoadStatus(t.Context(), key)
+	back, ok, err = d.LoadStatus(t.Context(), key)
 	want := s
 	want.Plan, want.Head, want.CheckedAt, want.GitReadAt = nil, "", time.Time{}, time.Time{}
 	want.Decision.Verb, want.Since = "", noon.Truncate(time.Second)
@@ -173,6 +178,18 @@ func TestADeletedObjectIsMadeAgainFromMemory(t *testing.T) {
 	shows(t, k, key, 4)
 }
 
+func TestAnObjectThatWentWhileNobodyWatchedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, &fakes.Recorder{}) // it does not watch yet
+	must(t, d.SaveStatus(t.Context(), steady(t, key)))
+	must(t, d.Save(t.Context(), key, numbered(3)))
+	k.Delete(t, "MigrationPlan.changeover.dev", key.Namespace, key.Name)
+	d.run(t)
+	shows(t, k, key, 3)
+}
+
 func TestEditsByOthersArePutRight(t *testing.T) {
 	t.Parallel()
 	k := install(t)
@@ -215,6 +232,25 @@ func TestEditsByOthersArePutRight(t *testing.T) {
 	if live(t, k, key).Status.RecordSerial != 4 {
 		t.Error("after the edits a record is not saved at once")
 	}
+}
+
+func TestAnEditAndItsUndoingAreObserved(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, &fakes.Recorder{}) // it does not watch yet
+	must(t, d.SaveStatus(t.Context(), steady(t, key)))
+	must(t, d.Save(t.Context(), key, numbered(1)))
+	before := live(t, k, key).Generation
+	edit(t, k, key, "", func(u *unstructured.Unstructured) {
+		must(t, unstructured.SetNestedField(u.Object, true, "spec", "suspend"))
+	})
+	edit(t, k, key, "", func(u *unstructured.Unstructured) { unstructured.RemoveNestedField(u.Object, "spec", "suspend") })
+	d.run(t)
+	kubetest.WaitFor(t, "the generation is observed", func() bool {
+		m := live(t, k, key)
+		return m.Generation == before+2 && m.Status.ObservedGeneration == m.Generation
+	})
 }
 
 func TestWhoEditsAgainAndAgainIsAnsweredSlower(t *testing.T) {

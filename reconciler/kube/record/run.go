@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
@@ -31,6 +30,8 @@ const (
 	// calm is how long an object must have been left alone until an edit of
 	// it is put right without delay again.
 	calm = 10 * time.Minute
+	// sweepEvery is how often objects are looked for that the watch missed.
+	sweepEvery = 30 * time.Second
 )
 
 // Run writes what was not written yet, and watches the objects: what others
@@ -55,6 +56,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 	var all sync.WaitGroup
 	all.Go(func() { informer.RunWithContext(ctx) })
+	all.Go(func() { r.sweep(ctx, informer, queue) })
 	for range writers {
 		all.Go(func() { r.serve(ctx, queue) })
 	}
@@ -93,6 +95,44 @@ func (r *Recorder) observe(informer cache.SharedIndexInformer, queue workqueue.T
 	})
 	return errors.Join(err, informer.SetTransform(reflected),
 		informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { r.tellWatch(err) }))
+}
+
+// sweep looks for objects that were made and deleted while nothing was watched:
+// nobody tells of those.
+func (r *Recorder) sweep(ctx context.Context, informer cache.SharedIndexInformer, queue workqueue.TypedDelayingInterface[plan.Key]) {
+	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		return
+	}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		r.mu.Lock()
+		objects := slices.Collect(maps.Values(r.objects))
+		r.mu.Unlock()
+		for _, p := range objects {
+			if _, ok := r.reflection(p.key); !ok && p.lose(informer.LastSyncResourceVersion()) {
+				queue.Add(p.key)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// lose notes that the watch, which has come as far as a version, does not know
+// the object, and reports whether it should. It may be about to learn of it.
+func (p *object) lose(version string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return false
+	}
+	later, err := resourceversion.CompareResourceVersion(version, p.live.version)
+	p.lost = err == nil && later >= 0
+	return p.lost
 }
 
 // tellWatch logs why the objects cannot be watched, once for each reason.
@@ -229,9 +269,13 @@ func (r *Recorder) follow(p *object) (drifted bool) {
 		return false // it is read when it is written
 	}
 	p.mu.Lock()
-	gone := p.gone
-	p.gone = types.UID("")
+	gone, lost := p.gone, p.lost
+	p.gone, p.lost = "", false
 	p.mu.Unlock()
+	if lost {
+		p.read = false
+		return false
+	}
 	if p.live != nil && gone == p.live.uid {
 		p.setLive(nil)
 		drifted = true

@@ -77,6 +77,13 @@ func (t counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.RoundTripper.RoundTrip(r)
 }
 
+// all requests that were made.
+func (c *counted) all() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.count)
+}
+
 // since calls f and returns the requests that were made meanwhile.
 func (c *counted) since(f func()) map[string]int {
 	c.mu.Lock()
