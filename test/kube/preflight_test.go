@@ -34,6 +34,11 @@ func newInquiry(t *testing.T) *inquiry {
 	return q
 }
 
+// in is the same inquiry in a subtest.
+func (q *inquiry) in(t *testing.T) *inquiry {
+	return &inquiry{t: t, k: q.k, namespace: q.namespace, dir: q.dir}
+}
+
 func (q *inquiry) write(name, text string) {
 	q.t.Helper()
 	path := filepath.Join(q.dir, name)
@@ -153,6 +158,7 @@ func TestPreflightNamesTheRightsThatAreMissing(t *testing.T) {
 	q.gateway(nil)
 	daemon := q.k.Account(t, q.namespace, "daemon")
 	t.Run("of the daemon", func(t *testing.T) {
+		q := q.in(t)
 		failed := q.failed(daemon.Kubeconfig)
 		for _, want := range []string{
 			"the daemon's account may not create deployments.apps in namespace " + q.namespace,
@@ -172,6 +178,7 @@ func TestPreflightNamesTheRightsThatAreMissing(t *testing.T) {
 	q.edit("spec:\n", "spec:\n  serviceAccountName: orders\n")
 	account := "system:serviceaccount:" + q.namespace + ":orders"
 	t.Run("of the plan's account", func(t *testing.T) {
+		q := q.in(t)
 		failed := q.failed(q.k.Kubeconfig)["permission"]
 		if want := account + " may not patch deployments.apps in namespace " + q.namespace; !strings.Contains(failed, want) {
 			t.Errorf("it does not say %q:\n%s", want, failed)
@@ -181,6 +188,7 @@ func TestPreflightNamesTheRightsThatAreMissing(t *testing.T) {
 		}
 	})
 	t.Run("to act as the plan's account", func(t *testing.T) {
+		q := q.in(t)
 		failed := q.failed(daemon.Kubeconfig)["permission"]
 		if want := "the daemon's account may not impersonate serviceaccounts orders in namespace " + q.namespace; !strings.Contains(failed, want) {
 			t.Errorf("it does not say %q:\n%s", want, failed)
