@@ -86,7 +86,7 @@ func (p *pass) applyOne(ctx context.Context, it *item, raise bool) error {
 		}
 	}
 	p.s.unknown(it.id)
-	applied, err := p.patch(ctx, it, want, live)
+	applied, err := p.patch(ctx, it, want)
 	if err != nil {
 		return err
 	}
@@ -161,12 +161,12 @@ const forceAttempts = 5
 // patch applies a form of the item on the server's side. Fields of others are
 // taken only where the object says so, or where people changed by hand what was
 // Changeover's.
-func (p *pass) patch(ctx context.Context, it *item, want, live map[string]any) (map[string]any, error) {
+func (p *pass) patch(ctx context.Context, it *item, want map[string]any) (map[string]any, error) {
 	force := render.Object(want).Annotation(render.ForceConflictsAnnotation) == "true"
 	got, err := p.send(ctx, it, want, force)
-	for attempt := 1; err != nil && editedByHand(err) && p.isOurs(live); attempt++ {
-		var late error
-		if live, late = p.read(ctx, it); late != nil {
+	for attempt := 1; editedByHand(err); attempt++ {
+		live, late := p.read(ctx, it)
+		if late != nil {
 			return nil, late
 		}
 		if !p.isOurs(live) {

@@ -18,7 +18,7 @@ func (r *rig) drifts(text, change string, named string) {
 	}
 	r.expand(d)
 	r.waitHealthy(d)
-	must(r.T, r.c.Contract(r.ctx(), d))
+	must(r.TB, r.c.Contract(r.ctx(), d))
 	if st := r.observe(d); !st.InSync || !st.Healthy {
 		r.Errorf("after %s was put right: %+v", change, st)
 	}
@@ -92,6 +92,13 @@ func TestWhatAnotherCreatedIsNotTakenByForceThoughAPersonDid(t *testing.T) {
 	if m := r.get("ConfigMap/settings").Object["data"].(map[string]any)["mode"]; m != "patched" {
 		t.Errorf("mode %v", m)
 	}
+	// Nor is what a person applies: another source of truth stands behind it.
+	r.bring(r.want(configMap("ours")))
+	applied := "{apiVersion: v1, kind: ConfigMap, metadata: {name: ours, namespace: " + r.ns + "}, data: {mode: theirs}}"
+	if _, err := r.k.RunKubectl(applied, "apply", "--server-side", "-f-"); err != nil {
+		t.Fatal(err)
+	}
+	says(t, r.c.Expand(r.ctx(), r.want(`{apiVersion: v1, kind: ConfigMap, metadata: {name: ours}, data: {mode: ours}}`)), `owned by another manager: "kubectl" (.data.mode)`)
 	// The same value is agreed upon: nobody's field is taken.
 	r.expand(r.want(strings.Replace(settings, "mode: a", "mode: patched", 1)))
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -125,6 +126,38 @@ func TestASilentServerIsGivenUpAtTheDeadline(t *testing.T) {
 	if _, err := r.c.Observe(done, d); err == nil {
 		t.Error("nothing was read, and no error says so")
 	}
+}
+
+func TestAfterNoAnswerTheRestIsNotTried(t *testing.T) {
+	k := kubetest.Shared(t)
+	proxy := k.Proxy(t, "")
+	r := setupOn(t, k, proxy.Kubeconfig)
+	i := proxy.Inject(kubetest.Fault{Method: http.MethodPatch})
+	err := r.c.Expand(r.ctx(), r.want(many(40)))
+	says(t, err, "cannot be reached")
+	if n := strings.Count(err.Error(), "cannot be reached"); n > parallel || i.Struck() > 2*parallel {
+		t.Errorf("%d errors after %d tries", n, i.Struck())
+	}
+}
+
+func TestWhatWasNotTriedIsNoSuccess(t *testing.T) {
+	list := make([]int, 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	var done atomic.Int64
+	errs := each(ctx, slog.New(slog.DiscardHandler), list, func(context.Context, int) error {
+		if done.Add(1) == parallel {
+			cancel() // between two of them: none of those that run notices
+		}
+		return nil
+	})
+	if done.Load() == 20 {
+		t.Fatal("all were done")
+	}
+	if joined(errs) == nil {
+		t.Error("no error, though some were not tried")
+	}
+	errs = each(t.Context(), slog.New(slog.DiscardHandler), list[:1], func(context.Context, int) error { panic("ouch") })
+	says(t, joined(errs), "panic: ouch")
 }
 
 func TestAServerThatIsKilledInMidApply(t *testing.T) {

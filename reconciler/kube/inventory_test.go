@@ -77,12 +77,20 @@ func TestTheInventoryIsWrittenBeforeAnythingIsApplied(t *testing.T) {
 
 func TestALostInventoryIsMadeAnewFromWhatIsLive(t *testing.T) {
 	r := setup(t)
-	r.bring(r.want(settings + "\n---\n" + configMap("former") + "\n---\n" + web))
+	r.bring(r.want(settings + "\n---\n" + configMap("former") + "\n---\n" + web + "\n---\n" +
+		"{apiVersion: v1, kind: Service, metadata: {name: former}, spec: {ports: [{port: 80}]}}"))
 	r.kubectl("annotate", "configmap/former", "note=x")
 	copied := strings.NewReplacer("former", "copy").Replace(fmt.Sprintf(
 		`{apiVersion: v1, kind: ConfigMap, metadata: {name: former, labels: {%s: "true"}, annotations: {%s: %s}}}`, render.ManagedLabel, render.PlanAnnotation, r.key))
 	r.create(copied)
 	d := r.want(settings + "\n---\n" + web)
+	// What the process remembers is found whatever its kind.
+	r.observe(d)
+	r.kubectl("delete", "configmap", "changeover-inventory-shop")
+	r.expand(d)
+	if !r.lists("Service", "former") {
+		t.Errorf("the inventory lists %v", r.listed())
+	}
 	r.renewed(func() {
 		r.kubectl("delete", "configmap", "changeover-inventory-shop")
 		if st := r.observe(d); st.InSync || st.Mark != nil || !strings.Contains(st.Message, "ConfigMap "+r.ns+"/changeover-inventory-shop: it does not list all that was applied") {

@@ -29,31 +29,35 @@ func TestMain(m *testing.M) { os.Exit(kubetest.Main(m, cluster.Options{})) }
 // rig is a Cluster with what a test needs to look at it: a namespace of its
 // own, the requests that it makes, its log, and the plans that it wakes.
 type rig struct {
-	*testing.T
+	testing.TB
 	c   *Cluster
 	k   *kubetest.Kube
 	ns  string
 	key plan.Key
 
 	config   *rest.Config
+	qps      float32
 	requests *requests
 	log      *syncBuffer
 	woken    atomic.Int64
 	skew     atomic.Int64 // added to the clock
 }
 
-func setup(t *testing.T) *rig {
+func setup(t testing.TB) *rig {
 	t.Helper()
 	k := kubetest.Shared(t)
 	return setupOn(t, k, k.Kubeconfig)
 }
 
-func setupOn(t *testing.T, k *kubetest.Kube, kubeconfig string) *rig {
+func setupOn(t testing.TB, k *kubetest.Kube, kubeconfig string) *rig {
 	t.Helper()
 	cfg, err := client.Load(kubeconfig, "")
 	must(t, err)
-	r := &rig{T: t, k: k, requests: &requests{}, log: &syncBuffer{}, ns: k.Namespace(t)}
+	r := &rig{TB: t, k: k, requests: &requests{}, log: &syncBuffer{}, ns: k.Namespace(t)}
 	r.key = plan.Key{Namespace: r.ns, Name: "shop"}
+	if _, ok := t.(*testing.B); ok {
+		r.qps = -1 // the figures are those of the server
+	}
 	cfg.Wrap(r.requests.wrap)
 	r.config = cfg
 	r.renew()
@@ -63,13 +67,13 @@ func setupOn(t *testing.T, k *kubetest.Kube, kubeconfig string) *rig {
 // renew gives the rig a Cluster that knows nothing, as after a restart.
 func (r *rig) renew() {
 	r.Helper()
-	cl, err := client.New(client.Options{Config: r.config})
-	must(r.T, err)
+	cl, err := client.New(client.Options{Config: r.config, QPS: r.qps})
+	must(r.TB, err)
 	r.c, err = New(Options{
 		Client: cl, Log: slog.New(slog.NewTextHandler(r.log, nil)), Wake: func(plan.Key) { r.woken.Add(1) },
 		Now: func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) },
 	})
-	must(r.T, err)
+	must(r.TB, err)
 }
 
 // watch runs the watches until the test ends.
@@ -88,7 +92,7 @@ func (r *rig) watch() {
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -101,9 +105,9 @@ func (r *rig) objects(text string) []render.Object {
 	var out []render.Object
 	for doc := range strings.SplitSeq(strings.ReplaceAll(text, "NS", r.ns), "\n---\n") {
 		j, err := yaml.YAMLToJSON([]byte(doc))
-		must(r.T, err)
+		must(r.TB, err)
 		u := &unstructured.Unstructured{}
-		must(r.T, u.UnmarshalJSON(j))
+		must(r.TB, u.UnmarshalJSON(j))
 		out = append(out, render.Object(u.Object))
 	}
 	return out
@@ -126,7 +130,7 @@ func (r *rig) ctx() context.Context {
 
 func (r *rig) expand(d reconciler.Desired) {
 	r.Helper()
-	must(r.T, r.c.Expand(r.ctx(), d))
+	must(r.TB, r.c.Expand(r.ctx(), d))
 }
 
 // bring expands, waits for health and contracts, as a move does.
@@ -134,7 +138,7 @@ func (r *rig) bring(d reconciler.Desired) {
 	r.Helper()
 	r.expand(d)
 	r.waitHealthy(d)
-	must(r.T, r.c.Contract(r.ctx(), d))
+	must(r.TB, r.c.Contract(r.ctx(), d))
 }
 
 func (r *rig) waitHealthy(d reconciler.Desired) {
@@ -142,7 +146,7 @@ func (r *rig) waitHealthy(d reconciler.Desired) {
 	var why string
 	r.eventually("healthy", func() bool {
 		ok, w, err := r.c.Healthy(r.ctx(), d)
-		must(r.T, err)
+		must(r.TB, err)
 		why = w
 		return ok
 	}, func() string { return why })
@@ -163,7 +167,7 @@ func (r *rig) eventually(what string, ok func() bool, why ...func() string) {
 func (r *rig) observe(d reconciler.Desired) reconciler.ClusterState {
 	r.Helper()
 	st, err := r.c.Observe(r.ctx(), d)
-	must(r.T, err)
+	must(r.TB, err)
 	return st
 }
 
@@ -179,13 +183,13 @@ func (r *rig) get(ref string) *unstructured.Unstructured {
 	if kind == "Namespace" || kind == kindCRD {
 		ns = ""
 	}
-	return r.k.Lookup(r.T, kind+group[kind], ns, name)
+	return r.k.Lookup(r.TB, kind+group[kind], ns, name)
 }
 
 // kubectl runs a command in the rig's namespace.
 func (r *rig) kubectl(args ...string) string {
 	r.Helper()
-	return r.k.Kubectl(r.T, append([]string{"--namespace=" + r.ns}, args...)...)
+	return r.k.Kubectl(r.TB, append([]string{"--namespace=" + r.ns}, args...)...)
 }
 
 // edit changes an object by a merge patch as some manager.
@@ -196,13 +200,13 @@ func (r *rig) edit(ref, manager, patch string) {
 
 func (r *rig) create(text string) {
 	r.Helper()
-	r.k.Apply(r.T, r.ns, strings.ReplaceAll(text, "NS", r.ns))
+	r.k.Apply(r.TB, r.ns, strings.ReplaceAll(text, "NS", r.ns))
 }
 
 func (r *rig) replicas(ref string) int64 {
 	r.Helper()
 	n, _, err := unstructured.NestedInt64(r.get(ref).Object, "spec", "replicas")
-	must(r.T, err)
+	must(r.TB, err)
 	return n
 }
 
@@ -263,7 +267,7 @@ func (s *syncBuffer) String() string {
 }
 
 // says fails where an error does not hold all of these words.
-func says(t *testing.T, err error, words ...string) {
+func says(t testing.TB, err error, words ...string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want one with %q", words)

@@ -24,7 +24,7 @@ func many(n int) string {
 func (r *rig) listed() map[render.ID]bool {
 	r.Helper()
 	inv, _, err := r.c.readInventory(r.ctx(), r.key)
-	must(r.T, err)
+	must(r.TB, err)
 	return inv.ids
 }
 
@@ -202,6 +202,24 @@ func TestADefinitionStaysWhileThereAreObjectsThatOthersMade(t *testing.T) {
 	r.eventually("the definition is gone", func() bool { return r.get(kindCRD+"/"+widgets) == nil })
 	if st := r.observe(d); !st.InSync || st.Message != "" {
 		t.Errorf("%+v", st)
+	}
+}
+
+func TestADefinitionStaysWhileItsObjectsAreWanted(t *testing.T) {
+	r := setup(t)
+	def, one := strings.ReplaceAll(widgetKind, "KIND", r.ns), strings.ReplaceAll(widget, "KIND", r.ns)
+	r.bring(r.want(def + "\n---\n" + one))
+	d := r.want(one)
+	r.bring(d)
+	if st := r.observe(d); !st.InSync || !strings.Contains(st.Message, "there is still Widget "+r.ns+"/one, which would go with it") {
+		t.Errorf("%+v", st)
+	}
+	kept := strings.Replace(one, "name: one", "name: one, annotations: {changeover.dev/prune: disabled}", 1)
+	r.bring(r.want(kept))
+	d = r.want(settings)
+	r.bring(d)
+	if r.get(kindCRD+"/widgets."+r.ns+".example.com") == nil || !strings.Contains(r.kubectl("get", "widgets."+r.ns+".example.com", "-oname"), "/one") {
+		t.Error("an object that is to stay went with its definition")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 const canary = "c4n4ry-in-the-mine"
 
 // silent fails where one of the texts holds the canary, or a good part of it.
-func silent(t *testing.T, texts ...string) {
+func silent(t testing.TB, texts ...string) {
 	t.Helper()
 	encoded := base64.StdEncoding.EncodeToString([]byte(canary))
 	for _, text := range texts {
@@ -98,7 +98,7 @@ func TestNoDataOfASecretIsRepeated(t *testing.T) {
 
 func (r *rig) hook() *kubetest.Webhook {
 	r.Helper()
-	return r.k.Webhook(r.T, kubetest.WebhookOptions{Namespace: r.ns, Resources: []string{"secrets"}})
+	return r.k.Webhook(r.TB, kubetest.WebhookOptions{Namespace: r.ns, Resources: []string{"secrets"}})
 }
 
 // bringQuietly does all that can be done with a stop, whether it can or not.
@@ -106,19 +106,19 @@ func (r *rig) bringQuietly(text string) {
 	r.Helper()
 	d := r.want(text)
 	if err := r.c.Expand(r.ctx(), d); err != nil {
-		silent(r.T, err.Error())
+		silent(r.TB, err.Error())
 	}
 	_, why, err := r.c.Healthy(r.ctx(), d)
-	silent(r.T, why)
+	silent(r.TB, why)
 	if err != nil {
-		silent(r.T, err.Error())
+		silent(r.TB, err.Error())
 	}
 	if err := r.c.Contract(r.ctx(), d); err != nil {
-		silent(r.T, err.Error())
+		silent(r.TB, err.Error())
 	}
 	st, err := r.c.Observe(r.ctx(), d)
-	silent(r.T, st.Message)
+	silent(r.TB, st.Message)
 	if err != nil {
-		silent(r.T, err.Error())
+		silent(r.TB, err.Error())
 	}
 }

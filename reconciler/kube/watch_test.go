@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/test/cluster"
 	"github.com/changeover-dev/changeover/test/kubetest"
 )
@@ -78,6 +79,9 @@ func TestWhatChangesWakesThePlan(t *testing.T) {
 		change()
 		r.eventually(name+" wakes", func() bool { return r.woken.Load() > before })
 		r.bring(d)
+		if o := r.get("Deployment/web"); r.get("ConfigMap/settings") == nil || r.replicas("Deployment/web") != 2 || o.GetLabels()["changeover.dev/managed"] != "true" {
+			t.Errorf("%s was not put right", name)
+		}
 		r.settle(text)
 	}
 }
@@ -134,7 +138,22 @@ func TestWatchesEndWithTheirUse(t *testing.T) {
 		t.Errorf("%d watches with a second plan", n)
 	}
 	r.key.Name = "shop"
+	r.c.watches.mu.Lock()
+	var former *watch
+	for k, one := range r.c.watches.all {
+		if k.resource.Resource == "deployments" {
+			former = one
+		}
+	}
+	r.c.watches.mu.Unlock()
+	connected := func() bool {
+		former.mu.Lock()
+		defer former.mu.Unlock()
+		return former.live
+	}
+	r.eventually("that of Deployments is connected", connected)
 	r.bring(r.want(settings))
+	r.eventually("it ends", func() bool { return !connected() })
 	if n := count(); n != 2 {
 		t.Errorf("%d watches when Deployments are not used any more", n)
 	}
@@ -184,22 +203,58 @@ func TestAWatchComesBackWithTheAPIServer(t *testing.T) {
 	k := kubetest.Start(t, cluster.Options{})
 	r := setupOn(t, k, k.Kubeconfig)
 	r.watch()
-	d := r.want(settings)
+	text := settings + "\n---\n" + web
+	d := r.want(text)
 	r.bring(d)
-	r.settle(settings)
+	r.settle(text)
 	k.KillAPIServer()
 	r.eventually("nothing is believed any more", func() bool {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
 		_, err := r.c.Observe(ctx, d)
-		return err != nil && strings.Contains(err.Error(), "the API server cannot be reached")
+		if err == nil || !strings.Contains(err.Error(), "the API server cannot be reached") {
+			return false
+		}
+		_, _, err = r.c.Healthy(ctx, d)
+		return err != nil
 	})
 	must(t, k.StartAPIServer(r.ctx()))
 	r.eventually("it is there again", func() bool { st, err := r.c.Observe(r.ctx(), d); return err == nil && st.InSync })
-	r.settle(settings)
+	r.settle(text)
 	before := r.woken.Load()
 	r.kubectl("delete", "configmap/settings")
 	r.eventually("a change wakes", func() bool { return r.woken.Load() > before })
+}
+
+func TestWhatChangedBetweenTwoListsWakes(t *testing.T) {
+	r := setup(t)
+	r.bring(r.want(settings))
+	w := &watch{
+		key: watchKey{resource: configMaps, namespace: r.ns}, on: watchOn{c: r.c.o.Client, id: render.ID{Kind: "ConfigMap"}}, parent: r.c.watches,
+		seen: map[name]entry{},
+	}
+	woken := func() int64 {
+		t.Helper()
+		before := r.woken.Load()
+		_, err := w.list(r.ctx())
+		must(t, err)
+		time.Sleep(2 * gather)
+		return r.woken.Load() - before
+	}
+	if n := woken(); n != 0 {
+		t.Errorf("%d wakes for what this process applied", n)
+	}
+	w.seen[name{r.ns, "gone"}] = entry{version: "1", plan: r.key}
+	if n := woken(); n != 1 {
+		t.Errorf("%d wakes for an object that is gone", n)
+	}
+	r.edit("configmap/settings", "someone", `{"data":{"more":"x"}}`)
+	if n := woken(); n != 1 {
+		t.Errorf("%d wakes for one that was changed", n)
+	}
+	if n := woken(); n != 0 {
+		t.Errorf("%d wakes for nothing", n)
+	}
 }
 
 func TestAKeyIsReadFromAnAnnotation(t *testing.T) {

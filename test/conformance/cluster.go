@@ -3,6 +3,7 @@ package conformance
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
@@ -175,7 +176,11 @@ func disabledStays(t *testing.T, s Site) {
 func missingIsPutRight(t *testing.T, s Site) {
 	d := s.want(t, settingsOf("one"), web("1", ""))
 	s.bring(t, d)
+	s.is(t, d)
 	s.Remove(t, "ConfigMap", "one")
+	for end := time.Now().Add(patience); s.observe(t, d).InSync && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		// A watch may tell of it a moment later.
+	}
 	s.differs(t, d, "ConfigMap", "one")
 	s.bring(t, d)
 	s.there(t, "ConfigMap", "one", true)

@@ -77,6 +77,9 @@ func says(t *testing.T, err error, words ...string) {
 			t.Errorf("error %q\nhas no %q", err, w)
 		}
 	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %q has several lines", err)
+	}
 	for _, secret := range []string{canary, encodedCanary, encodedCanary[:6]} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("error %q holds %q", err, secret)
