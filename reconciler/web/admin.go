@@ -66,6 +66,10 @@ func AdminHandler(o Options) http.Handler {
 func (a *admin) list(w http.ResponseWriter, _ *http.Request) {
 	all := a.Plans.Statuses()
 	if all == nil {
+		if err := a.Plans.Ready(); errors.Is(err, reconciler.ErrStandby) {
+			a.refuse(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
 		all = []reconciler.Status{}
 	}
 	a.answer(w, http.StatusOK, all)
@@ -79,7 +83,11 @@ func (a *admin) known(w http.ResponseWriter, r *http.Request) (reconciler.Status
 	if ok {
 		return s, true
 	}
-	if err := a.Plans.Ready(); err != nil {
+	switch err := a.Plans.Ready(); {
+	case errors.Is(err, reconciler.ErrStandby):
+		a.refuse(w, http.StatusServiceUnavailable, err.Error())
+		return s, false
+	case err != nil:
 		a.refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("the daemon has only just started and does not know plan %q yet (%v); ask again in a moment", key, err))
 		return s, false
 	}

@@ -134,6 +134,8 @@ func TestLinesThatMayHoldASecretAreNotShown(t *testing.T) {
 		"resources: [gone.yaml]":                                "resources: [gone.yaml]",
 		"resources: [gone.yaml] # for the Secret":               "",
 		"resources: [gone.yaml]\npatches: [{patch: x}]":         "",
+		"resources: ['https://ada:hunter2@example.com/b']":      "",
+		"resources: ['https://example.com/b?token=hunter2']":    "",
 		"resources: [gone.yaml] # " + strings.Repeat("x", 1000): "",
 	} {
 		_, problems := kustomize.Reads(with(kust(text)), doc)

@@ -76,7 +76,8 @@ func (f *source) line(n int) string {
 		rest = after
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	if len(line) > maxExcerpt {
+	// A URL or an scp-like address may hold a password or a token.
+	if len(line) > maxExcerpt || bytes.ContainsRune(line, '@') || bytes.Contains(line, []byte("://")) && bytes.ContainsRune(line, '?') {
 		return ""
 	}
 	return strings.TrimSuffix(string(line), "\r")

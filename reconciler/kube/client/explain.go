@@ -250,12 +250,23 @@ func unfit(msg string) string {
 	return words
 }
 
+// singular of the name of a resource, as far as people mind.
+func singular(resource string) string {
+	switch {
+	case strings.HasSuffix(resource, "sses"):
+		return strings.TrimSuffix(resource, "es")
+	case strings.HasSuffix(resource, "ies"):
+		return strings.TrimSuffix(resource, "ies") + "y"
+	}
+	return strings.TrimSuffix(resource, "s")
+}
+
 func notFound(st metav1.Status) string {
 	if d := st.Details; d != nil && d.Name != "" {
 		if d.Kind == "namespaces" {
 			return fmt.Sprintf("namespace %q does not exist: create it, or add it to the kustomization", d.Name)
 		}
-		return fmt.Sprintf("%s %q does not exist", strings.TrimSuffix(d.Kind, "s"), d.Name)
+		return fmt.Sprintf("%s %q does not exist", singular(d.Kind), d.Name)
 	}
 	return "the API server does not serve it: is its CustomResourceDefinition applied?"
 }
