@@ -245,3 +245,20 @@ func TestAnInterruptedContractIsMadeGoodBeforeTheTrafficGoesBack(t *testing.T) {
 		})
 	}
 }
+
+// TestAPageForAWaitThatIsOverSaysForWhat: what the traffic waited for.
+func TestAPageForAWaitThatIsOverSaysForWhat(t *testing.T) {
+	t.Parallel()
+	g := newClusterRig(t, clusterPlan)
+	g.to("gradual@50")
+	g.declare("sunset")
+	g.settled("sunset")
+	g.c.sicken("legacy", "0 of 3 replicas are ready")
+	g.declare("gradual@50")
+	g.step(2)
+	g.pass(3 * time.Minute)
+	g.step(1)
+	if p := g.pages.all(); len(p) != 1 || !strings.Contains(p[0].Message, "0 of 3 replicas are ready") {
+		t.Errorf("paged %+v", p)
+	}
+}

@@ -166,7 +166,7 @@ func (b *memoryBranch) Push(_ context.Context, u reconciler.Undo) (reconciler.Pu
 	}
 	head := b.commits[len(b.commits)-1]
 	out := reconciler.Pushed{Outcome: reconciler.PushedNothing, Head: head.version.Revision}
-	text := head.text
+	text, at := head.text, head.version.Plan.Spec.Position
 	type revert struct {
 		text string
 		of   plan.Revision
@@ -176,20 +176,21 @@ func (b *memoryBranch) Push(_ context.Context, u reconciler.Undo) (reconciler.Pu
 		if slices.ContainsFunc(b.commits, func(c memoryCommit) bool { return c.change.RollbackOf == rev }) {
 			continue
 		}
-		i := b.index(rev)
-		before := b.commits[i-1]
-		if b.commits[i].change.Content {
+		c, before := b.commits[b.index(rev)], b.commits[b.index(rev)-1]
+		if c.change.Raise || c.change.Lower {
+			at = before.version.Plan.Spec.Position
+		}
+		if c.change.Content {
 			text = before.text
 		}
-		text = b.moved(text, before.version.Plan.Spec.Position)
+		text = b.moved(text, at)
 		made = append(made, revert{text, rev})
 	}
 	if len(made) == 0 {
 		return out, nil
 	}
-	doc, _ := plan.Decode("shop.yaml", []byte(text))
-	if got := doc.Plan.Spec.Position; got != u.Target {
-		return reconciler.Pushed{}, &reconciler.MismatchError{Want: u.Target, Got: got}
+	if at != u.Target {
+		return reconciler.Pushed{}, &reconciler.MismatchError{Want: u.Target, Got: at}
 	}
 	for _, m := range made {
 		out.Head = b.add(m.text, m.of)

@@ -12,6 +12,7 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/test/fakes"
 )
 
@@ -87,7 +88,7 @@ func newClusterStory(t *testing.T, src string) *clusterStory {
 		if s.records != nil {
 			o.Recorder = s.records
 		}
-		o.Source, o.Recorder = killedSource{o.Source, s.k}, killedRecorder{o.Recorder, s.k}
+		o.Source, o.Recorder = killedSource{o.Source, s.k}, killedRecorder{clockedRecorder{o.Recorder, s}, s.k}
 		o.NGINX, o.Cluster = killedTraffic{o.NGINX, s.k}, killedCluster{clockedCluster{o.Cluster, s}, s.k}
 	}
 	g.moving = func(reconciler.Mark) { s.enters() }
@@ -101,7 +102,7 @@ func (s *clusterStory) enters() {
 	}
 }
 
-// clockedCluster notes when the stops were entered and left.
+// clockedCluster notes when the first stop was left.
 type clockedCluster struct {
 	reconciler.Cluster
 	s *clusterStory
@@ -114,9 +115,17 @@ func (c clockedCluster) Expand(ctx context.Context, d reconciler.Desired) error 
 	return c.Cluster.Expand(ctx, d)
 }
 
-func (c clockedCluster) Contract(ctx context.Context, d reconciler.Desired) error {
-	c.s.enters()
-	return c.Cluster.Contract(ctx, d)
+// clockedRecorder notes when a stop was first written down as applied.
+type clockedRecorder struct {
+	reconciler.Recorder
+	s *clusterStory
+}
+
+func (r clockedRecorder) Save(ctx context.Context, key plan.Key, rec decide.Record) error {
+	if rec.Applied != nil {
+		r.s.enters()
+	}
+	return r.Recorder.Save(ctx, key, rec)
 }
 
 // play kills the daemon at a point, starts it again, and returns how many

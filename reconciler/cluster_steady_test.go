@@ -91,6 +91,28 @@ func TestAChangeOfALiveObjectIsSeenAtOnce(t *testing.T) {
 	g.r.Wake(plan.Key{Namespace: "default", Name: "unknown"})
 }
 
+// TestAMoveThatWaitsDoesNotSpin: the cluster is asked now and then.
+func TestAMoveThatWaitsDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	g := newClusterRig(t, clusterPlan)
+	g.wrap = func(o *reconciler.Options) {
+		g.wire(o)
+		o.Interval, o.DriftInterval = time.Hour, time.Hour
+	}
+	g.c.sicken("modern", "0 of 2 replicas are ready")
+	g.raise("gradual@10")
+	g.start()
+	g.await("the wait", func(s reconciler.Status) bool { return s.Waiting != "" })
+	before := g.c.count("Healthy")
+	time.Sleep(500 * time.Millisecond)
+	if n := g.c.count("Healthy") - before; n > 4 {
+		t.Errorf("health was asked %d times in half a second", n)
+	}
+	// Somebody who sees a change says so, and otherwise it is asked again.
+	g.c.ready("modern")
+	g.awaitSteady("gradual@10")
+}
+
 // writes counts what is written.
 type writes struct {
 	reconciler.Recorder

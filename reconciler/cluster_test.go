@@ -97,10 +97,10 @@ func TestNewerContentIsTakenUpWhileTheClusterIsWaitedFor(t *testing.T) {
 func TestAPersonsLowerEndsTheWaitForTheCluster(t *testing.T) {
 	t.Parallel()
 	g := newClusterRig(t, clusterPlan)
-	g.to("gradual@10")
-	g.c.sicken("modern", "0 of 4 replicas are ready")
+	g.to("setup")
+	g.c.sicken("modern", "0 of 2 replicas are ready")
 	g.declare("sunset")
-	g.until("the wait at 50", func(s reconciler.Status) bool { return s.Waiting != "" })
+	g.until("the wait", func(s reconciler.Status) bool { return s.Waiting != "" })
 	g.declare("setup")
 	if st := g.step(1); st.Effective.String() != "setup" || st.Move != nil || g.served() != "setup" {
 		t.Errorf("the plan is at %s, move %+v; served is %s", st.Effective, st.Move, g.served())
@@ -170,9 +170,9 @@ func TestNothingIsDoneForAPlanThatIs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newClusterRig(t, clusterPlan)
-			g.to("gradual@10")
-			g.c.sicken("modern", "0 of 4 replicas are ready")
-			g.declare("sunset")
+			g.to("setup")
+			g.c.sicken("modern", "0 of 2 replicas are ready")
+			g.declare("gradual@10")
 			g.until("the wait", func(s reconciler.Status) bool { return s.Waiting != "" })
 			stop(g)
 			g.c.ready("modern")
