@@ -50,6 +50,9 @@ func TestWhatIsWantedIsAPartOfWhatIsLive(t *testing.T) {
 		"a value more":                  {`{args: [a]}`, `{args: [a, b]}`, "args"},
 		"a key with dots":               {`{metadata: {annotations: {a.b/c: x}}}`, `{metadata: {annotations: {a.b/c: y}}}`, "metadata.annotations[a.b/c]"},
 		"a map where a value is wanted": {`{a: x}`, `{a: {b: 1}}`, "a"},
+		"an amount in another form":     {`{spec: {resources: {requests: {cpu: "0.1", memory: 1Gi}}}}`, `{spec: {resources: {requests: {cpu: 100m, memory: 1024Mi}}}}`, ""},
+		"another amount":                {`{spec: {resources: {requests: {cpu: "0.1"}}}}`, `{spec: {resources: {requests: {cpu: 101m}}}}`, "spec.resources.requests.cpu"},
+		"text that looks like one":      {`{data: {limit: "0.1"}}`, `{data: {limit: 100m}}`, "data.limit"},
 		"a value where a map is wanted": {`{a: {b: 1}}`, `{a: x}`, "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
