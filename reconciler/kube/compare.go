@@ -61,10 +61,25 @@ func walk(path string, want, live any) string {
 		}
 		return ""
 	}
-	if sameScalar(want, live) {
+	if sameScalar(want, live) || sameQuantity(path, want, live) {
 		return ""
 	}
 	return orAll(path)
+}
+
+// sameQuantity reports whether two amounts of a resource are one, which API
+// servers write in a form of their own: 0.1 as 100m. Else each start of the
+// daemon would take it for drift.
+func sameQuantity(path string, want, live any) bool {
+	if !strings.Contains(path, "resources.") && !strings.HasPrefix(path, "spec.hard.") && !strings.HasSuffix(path, ".sizeLimit") {
+		return false
+	}
+	a, err := resource.ParseQuantity(fmt.Sprint(want))
+	if err != nil {
+		return false
+	}
+	b, err := resource.ParseQuantity(fmt.Sprint(live))
+	return err == nil && a.Cmp(b) == 0
 }
 
 // orAll is a path; the whole thing has one too.
