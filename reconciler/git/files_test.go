@@ -104,7 +104,7 @@ func TestFilesFollowLinksAsOSRootDoes(t *testing.T) {
 		"ok": "file", "d/up": "../file", "d/sub/upup": "../../file", "chain": "d/up", "dir": "d/sub", "dirdot": "./d/./sub/.",
 		"through": "dir/../file", "out": "../file", "d/out": "../../outside", "abs": "/etc/passwd", "loop": "loop2", "loop2": "loop",
 		"self": "self/x", "gone": "nowhere", "slash": "file/", "dslash": "d/sub/", "far": "d//sub///deep", "rooted": ".", "d/root": "..",
-		"onfile": "file/..", "outandin": "../work/file",
+		"onfile": "file/..", "outandin": "../" + filepath.Base(f.work) + "/file",
 	} {
 		f.link(target, path)
 	}
