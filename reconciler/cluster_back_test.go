@@ -77,7 +77,7 @@ func TestACrashLoopDelaysNoTrafficOfAPlanThatIs(t *testing.T) {
 			if n := g.counter("changeover_drift_corrections_total"); n != 0 {
 				t.Errorf("following was counted as drift %g times", n)
 			}
-			g.c.ready("modern")
+			g.c.heal("modern")
 			g.settled("gradual@50")
 			if g.c.replicas("modern") != 2 {
 				t.Errorf("modern has %d replicas at the end", g.c.replicas("modern"))
@@ -160,7 +160,7 @@ func TestLegacyIsBroughtBackBeforeTheTraffic(t *testing.T) {
 			if g.served() != "sunset" || g.c.replicas("legacy") != 3 || g.c.replicas("modern") != 4 {
 				t.Errorf("%s is served by %d of legacy and %d of modern", g.served(), g.c.replicas("legacy"), g.c.replicas("modern"))
 			}
-			g.c.ready("legacy")
+			g.c.heal("legacy")
 			if g.step(1); g.served() != "gradual@50" {
 				t.Errorf("%s is served", g.served())
 			}
@@ -210,7 +210,7 @@ func TestTheTrafficWaitsForLegacyNoLongerThanTwoMinutes(t *testing.T) {
 			if len(told) != 1 {
 				t.Errorf("paged %+v, want one page for the wait", told)
 			}
-			delete(g.c.unready, "legacy")
+			g.c.heal("legacy")
 			g.c.up()
 			g.settled("gradual@50")
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/render"
+	"github.com/changeover-dev/changeover/test/fakes"
 )
 
 // manifests stands for a kustomization: the last element of its path says what
@@ -78,21 +78,17 @@ func (j *journal) take() []string {
 	return out
 }
 
-// fakeCluster is an API server in memory. An object is ready as soon as it is
-// there, but those that a test names.
+// fakeCluster is a cluster in memory that tells the journal what it changed,
+// counts its calls, and fails when told.
 type fakeCluster struct {
+	*fakes.Cluster
 	j      *journal
 	begins func(effect string) // called before each effect; may be nil
 
-	mu      sync.Mutex
-	live    map[render.ID]render.Object
-	applied map[plan.Key]map[render.ID]bool // the inventory
-	marks   map[plan.Key]reconciler.Mark
-	unready map[string]string // by name: why
-	objects map[string]gates.Object
-	unmet   []string
-	calls   map[string]int
-	reads   [][]string
+	mu    sync.Mutex
+	calls map[string]int
+	reads [][]string
+	sick  map[string]string // workloads that are not ready: why
 	// fail, when set, is asked before each method; halfway, when set, ends a
 	// Contract after the replicas were lowered.
 	fail    func(ctx context.Context, method string) error
@@ -102,10 +98,7 @@ type fakeCluster struct {
 var _ reconciler.Cluster = (*fakeCluster)(nil)
 
 func newFakeCluster(j *journal) *fakeCluster {
-	return &fakeCluster{
-		j: j, live: map[render.ID]render.Object{}, applied: map[plan.Key]map[render.ID]bool{}, marks: map[plan.Key]reconciler.Mark{},
-		unready: map[string]string{}, calls: map[string]int{},
-	}
+	return &fakeCluster{Cluster: &fakes.Cluster{}, j: j, calls: map[string]int{}, sick: map[string]string{}}
 }
 
 // set changes the fake while it is in use.
@@ -124,9 +117,32 @@ func (c *fakeCluster) up() { c.failWith(nil) }
 
 func (c *fakeCluster) failWith(f func(context.Context, string) error) { c.set(func() { c.fail = f }) }
 
-func (c *fakeCluster) sicken(name, why string) { c.set(func() { c.unready[name] = why }) }
+// failAt makes one method fail, as for a webhook.
+func (c *fakeCluster) failAt(method string) {
+	c.failWith(func(_ context.Context, m string) error {
+		if m == method {
+			return errors.New("the webhook does not answer")
+		}
+		return nil
+	})
+}
 
-func (c *fakeCluster) ready(name string) { c.set(func() { delete(c.unready, name) }) }
+func (c *fakeCluster) sicken(name, why string) {
+	c.set(func() { c.sick[name] = why })
+	c.Hold(workload(name), why)
+}
+
+func (c *fakeCluster) heal(name string) {
+	c.set(func() { delete(c.sick, name) })
+	c.Hold(workload(name), "")
+}
+
+// why a workload is not ready; empty where it is.
+func (c *fakeCluster) why(name string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sick[name]
+}
 
 // count is how often a method was called.
 func (c *fakeCluster) count(method string) int {
@@ -145,25 +161,27 @@ func (c *fakeCluster) effects() int {
 
 // replicas of a live workload; -1 where it is not there.
 func (c *fakeCluster) replicas(name string) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o, ok := c.live[workload(name)]
-	if !ok {
+	o := c.Live(workload(name))
+	if o == nil {
 		return -1
 	}
 	return replicasOf(o)
 }
 
 // has reports whether an object without replicas is live.
-func (c *fakeCluster) has(name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.live[config(name)]
-	return ok
+func (c *fakeCluster) has(name string) bool { return c.Live(config(name)) != nil }
+
+// mark is that in the inventory.
+func (c *fakeCluster) mark() reconciler.Mark {
+	m, err := c.Cluster.Mark(context.Background(), shop)
+	if err != nil || m == nil {
+		return reconciler.Mark{}
+	}
+	return *m
 }
 
 // enter counts a call, and asks whether it shall fail.
-func (c *fakeCluster) enter(ctx context.Context, method string) (leave func(), err error) {
+func (c *fakeCluster) enter(ctx context.Context, method string) error {
 	c.mu.Lock()
 	c.calls[method]++
 	fail := c.fail
@@ -172,183 +190,85 @@ func (c *fakeCluster) enter(ctx context.Context, method string) (leave func(), e
 		c.begins(method)
 	}
 	if fail != nil {
-		if err := fail(ctx, method); err != nil {
-			return nil, err
-		}
-	}
-	c.mu.Lock()
-	return c.mu.Unlock, nil
-}
-
-// Expand implements reconciler.Cluster.
-func (c *fakeCluster) Expand(ctx context.Context, d reconciler.Desired) error {
-	leave, err := c.enter(ctx, "Expand")
-	if err != nil {
-		return err
-	}
-	defer leave()
-	changed := false
-	if c.applied[d.Mark.Key] == nil {
-		c.applied[d.Mark.Key] = map[render.ID]bool{}
-	}
-	for _, o := range d.Objects {
-		id := o.ID()
-		c.applied[d.Mark.Key][id] = true
-		old, ok := c.live[id]
-		if ok && (replicasOf(old) > replicasOf(o) || fmt.Sprint(old) == fmt.Sprint(o)) {
-			continue
-		}
-		c.live[id], changed = o, true
-	}
-	if changed {
-		c.j.add("expand %s", d.Mark.Stop)
+		return fail(ctx, method)
 	}
 	return nil
 }
 
-// Healthy implements reconciler.Cluster.
+// told tells the journal of an effect where it changed something.
+func (c *fakeCluster) told(line string, effect func() error) error {
+	before := len(c.Log())
+	err := effect()
+	if len(c.Log()) > before {
+		c.j.add("%s", line)
+	}
+	return err
+}
+
+func (c *fakeCluster) Expand(ctx context.Context, d reconciler.Desired) error {
+	if err := c.enter(ctx, "Expand"); err != nil {
+		return err
+	}
+	return c.told("expand "+d.Mark.Stop.String(), func() error { return c.Cluster.Expand(ctx, d) })
+}
+
 func (c *fakeCluster) Healthy(ctx context.Context, d reconciler.Desired) (bool, string, error) {
-	leave, err := c.enter(ctx, "Healthy")
-	if err != nil {
+	if err := c.enter(ctx, "Healthy"); err != nil {
 		return false, "", err
 	}
-	defer leave()
-	why := c.ill(d)
-	return why == "", why, nil
+	return c.Cluster.Healthy(ctx, d)
 }
 
-// ill says what is not ready of what is desired.
-func (c *fakeCluster) ill(d reconciler.Desired) string {
-	for _, o := range d.Objects {
-		if _, ok := c.live[o.ID()]; !ok {
-			return fmt.Sprintf("%s is not there", o.ID())
-		}
-		if why := c.unready[o.ID().Name]; why != "" && (o.Kind() != "Deployment" || replicasOf(o) > 0) {
-			return fmt.Sprintf("%s: %s", o.ID(), why)
-		}
-	}
-	return ""
-}
-
-// Contract implements reconciler.Cluster.
 func (c *fakeCluster) Contract(ctx context.Context, d reconciler.Desired) error {
-	leave, err := c.enter(ctx, "Contract")
-	if err != nil {
+	if err := c.enter(ctx, "Contract"); err != nil {
 		return err
 	}
-	defer leave()
-	if why := c.ill(d); why != "" {
-		return fmt.Errorf("nothing is lowered or deleted before everything is ready: %s", why)
+	c.mu.Lock()
+	halfway := c.halfway
+	c.mu.Unlock()
+	if halfway != nil {
+		d.Prune = false
 	}
-	changed := false
-	for _, o := range d.Objects {
-		changed = changed || fmt.Sprint(c.live[o.ID()]) != fmt.Sprint(o)
-		c.live[o.ID()] = o
-	}
-	if c.halfway != nil {
-		c.j.add("contract %s halfway", d.Mark.Stop)
-		return c.halfway
-	}
-	doomed := c.leftovers(d)
-	if d.Prune && len(doomed) > d.MaxPrune {
-		return fmt.Errorf("nothing is deleted: %d objects are not wanted any more, and this stop may delete %d", len(doomed), d.MaxPrune)
-	}
-	if changed || d.Prune && len(doomed) > 0 {
-		c.j.add("contract %s", d.Mark.Stop)
-	}
-	if d.Prune {
-		for _, id := range doomed {
-			delete(c.live, id)
-			delete(c.applied[d.Mark.Key], id)
-		}
-	}
-	return nil
+	err := c.told("contract "+d.Mark.Stop.String(), func() error { return c.Cluster.Contract(ctx, d) })
+	return errors.Join(err, halfway)
 }
 
-func (c *fakeCluster) leftovers(d reconciler.Desired) []render.ID {
-	var out []render.ID
-	for id := range c.applied[d.Mark.Key] {
-		if !slices.ContainsFunc(d.Objects, func(o render.Object) bool { return o.ID() == id }) {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
-// Observe implements reconciler.Cluster.
 func (c *fakeCluster) Observe(ctx context.Context, d reconciler.Desired) (reconciler.ClusterState, error) {
-	leave, err := c.enter(ctx, "Observe")
-	if err != nil {
+	if err := c.enter(ctx, "Observe"); err != nil {
 		return reconciler.ClusterState{}, err
 	}
-	defer leave()
-	st := reconciler.ClusterState{InSync: true, Message: c.ill(d)}
-	st.Healthy = st.Message == ""
-	if m, ok := c.marks[d.Mark.Key]; ok {
-		st.Mark = &m
-	}
-	for _, o := range d.Objects {
-		if live, ok := c.live[o.ID()]; !ok || fmt.Sprint(live) != fmt.Sprint(o) {
-			st.InSync, st.Message = false, fmt.Sprintf("%s differs", o.ID())
-		}
-	}
-	if left := c.leftovers(d); d.Prune && len(left) > 0 {
-		st.InSync, st.Message = false, fmt.Sprintf("%d objects are left", len(left))
-	}
-	return st, nil
+	return c.Cluster.Observe(ctx, d)
 }
 
-// Mark implements reconciler.Cluster.
 func (c *fakeCluster) Mark(ctx context.Context, key plan.Key) (*reconciler.Mark, error) {
-	leave, err := c.enter(ctx, "Mark")
-	if err != nil {
+	if err := c.enter(ctx, "Mark"); err != nil {
 		return nil, err
 	}
-	defer leave()
-	m, ok := c.marks[key]
-	if !ok {
-		return nil, nil
-	}
-	return &m, nil
+	return c.Cluster.Mark(ctx, key)
 }
 
-// SetMark implements reconciler.Cluster. Nothing else writes the mark.
 func (c *fakeCluster) SetMark(ctx context.Context, d reconciler.Desired) error {
-	leave, err := c.enter(ctx, "SetMark")
-	if err != nil {
+	if err := c.enter(ctx, "SetMark"); err != nil {
 		return err
 	}
-	defer leave()
-	m := d.Mark
-	m.Holds = slices.Clone(m.Holds)
-	c.marks[m.Key] = m
-	return nil
+	return c.Cluster.SetMark(ctx, d)
 }
 
-// Read implements reconciler.Cluster.
-func (c *fakeCluster) Read(ctx context.Context, _ *plan.Plan, names []string) map[string]gates.Object {
+func (c *fakeCluster) Read(ctx context.Context, p *plan.Plan, names []string) map[string]gates.Object {
 	out := map[string]gates.Object{}
-	leave, err := c.enter(ctx, "Read")
-	if err != nil {
+	if err := c.enter(ctx, "Read"); err != nil {
 		for _, n := range names {
 			out[n] = gates.Object{Err: err}
 		}
 		return out
 	}
-	defer leave()
-	c.reads = append(c.reads, slices.Sorted(slices.Values(names)))
-	for _, n := range names {
-		out[n] = gates.Object{Value: maps.Clone(c.objects[n].Value), Err: c.objects[n].Err}
-	}
-	return out
+	c.set(func() { c.reads = append(c.reads, slices.Sorted(slices.Values(names))) })
+	return c.Cluster.Read(ctx, p, names)
 }
 
-// Unmet implements reconciler.Cluster.
-func (c *fakeCluster) Unmet(ctx context.Context, _ *plan.Plan) ([]string, error) {
-	leave, err := c.enter(ctx, "Unmet")
-	if err != nil {
+func (c *fakeCluster) Unmet(ctx context.Context, p *plan.Plan) ([]string, error) {
+	if err := c.enter(ctx, "Unmet"); err != nil {
 		return nil, err
 	}
-	defer leave()
-	return slices.Clone(c.unmet), nil
+	return c.Cluster.Unmet(ctx, p)
 }

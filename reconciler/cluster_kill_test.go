@@ -56,9 +56,7 @@ func (s sick) Sample(ctx context.Context, needs []gates.Need, now time.Time) map
 
 // position is the stop for which the live objects are.
 func (g *clusterRig) position() string {
-	g.c.mu.Lock()
-	defer g.c.mu.Unlock()
-	data, _ := g.c.live[config("position")]["data"].(map[string]any)
+	data, _ := g.c.Live(config("position"))["data"].(map[string]any)
 	stop, _ := data["stop"].(string)
 	return stop
 }
@@ -183,7 +181,7 @@ func (s *clusterStory) play(at int, lose bool) int {
 	if log := s.traffic.Log(); s.gateway && !slices.Equal(log, []string{"setup", "sunset", "setup"}) {
 		t.Errorf("the gateway went %v", log)
 	}
-	if m := s.c.marks[shop]; m.Stop.Phase != "setup" || !m.Since.Equal(st.Since) {
+	if m := s.c.mark(); m.Stop.Phase != "setup" || !m.Since.Equal(st.Since) {
 		t.Errorf("the inventory's mark is %+v", m)
 	}
 	if d := s.left.Sub(s.entered); d < clusterBake-time.Second {

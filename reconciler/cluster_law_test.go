@@ -144,15 +144,12 @@ func (w *lawWorld) arrives(m reconciler.Mark) {
 			return
 		}
 	}
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
 	for _, o := range want {
-		live, ok := w.c.live[o.ID()]
-		why := w.c.unready[o.ID().Name]
+		live, why := w.c.Live(o.ID()), w.c.why(o.ID().Name)
 		if !unmoved.Before(move.Started) {
 			why = "" // it was ready when it was asked for
 		}
-		if !ok || replicasOf(live) < replicasOf(o) || why != "" && replicasOf(o) > 0 {
+		if live == nil || replicasOf(live) < replicasOf(o) || why != "" && replicasOf(o) > 0 {
 			w.breaks("the traffic went from %s to %s without %s: %v %s", from.Stop, m.Stop, o.ID(), live["spec"], why)
 		}
 	}
@@ -205,8 +202,8 @@ func (w *lawWorld) content(rt *rapid.T) {
 func (w *lawWorld) mend() {
 	w.sampler.Set("errors", 0)
 	w.sampler.Set("late", 0)
-	w.c.ready("legacy")
-	w.c.ready("modern")
+	w.c.heal("legacy")
+	w.c.heal("modern")
 	w.c.set(func() { w.c.halfway = nil })
 	w.mu.Lock()
 	clear(w.faults)

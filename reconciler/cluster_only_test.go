@@ -41,23 +41,18 @@ func TestNothingCountsAsAppliedBeforeTheClusterWasChanged(t *testing.T) {
 			t.Parallel()
 			g := newClusterRig(t, clusterOnly)
 			g.to(test.from)
-			g.c.failWith(func(_ context.Context, method string) error {
-				if method == "Expand" {
-					return errors.New("the webhook does not answer")
-				}
-				return nil
-			})
+			g.c.failAt("Expand")
 			g.declare(test.to)
 			st := g.step(3)
 			if st.Effective.String() != test.from || st.Move == nil || st.Move.Attempts == 0 || !strings.Contains(st.Error, "webhook") {
 				t.Errorf("the plan is at %s, move %+v: %q", st.Effective, st.Move, st.Error)
 			}
-			if m := g.c.marks[shop]; m.Stop.String() != test.from {
+			if m := g.c.mark(); m.Stop.String() != test.from {
 				t.Errorf("the mark names %s", m.Stop)
 			}
 			g.c.up()
 			g.settled(test.to)
-			if m := g.c.marks[shop]; m.Stop.String() != test.to {
+			if m := g.c.mark(); m.Stop.String() != test.to {
 				t.Errorf("the mark names %s at the end", m.Stop)
 			}
 		})
@@ -111,18 +106,13 @@ func TestAMarkThatCannotBeWrittenIsWrittenLater(t *testing.T) {
 	t.Parallel()
 	g := newClusterRig(t, clusterOnly)
 	g.to("gradual@10")
-	g.c.failWith(func(_ context.Context, method string) error {
-		if method == "SetMark" {
-			return errors.New("the webhook does not answer")
-		}
-		return nil
-	})
+	g.c.failAt("SetMark")
 	g.declare("gradual@50")
 	st := g.until("gradual@50", func(s reconciler.Status) bool { return s.Effective.String() == "gradual@50" })
 	g.c.up()
 	g.pass(time.Minute)
 	after := g.settled("gradual@50")
-	if m := g.c.marks[shop]; m.Stop.String() != "gradual@50" || !m.Since.Equal(after.Since) || !after.Since.Equal(st.Since) {
+	if m := g.c.mark(); m.Stop.String() != "gradual@50" || !m.Since.Equal(after.Since) || !after.Since.Equal(st.Since) {
 		t.Errorf("the mark is %+v, the plan is there since %s, and was since %s", m, after.Since, st.Since)
 	}
 	if n := g.counter("changeover_drift_corrections_total"); n != 0 {
@@ -137,7 +127,7 @@ func TestADriftOf(t *testing.T) {
 			t.Parallel()
 			g := newClusterRig(t, src)
 			g.to("gradual@10")
-			g.c.set(func() { delete(g.c.live, workload("modern")) })
+			g.c.Remove(workload("modern"))
 			g.pass(time.Minute)
 			g.settled("gradual@10")
 			g.did("expand gradual@10")
@@ -145,13 +135,8 @@ func TestADriftOf(t *testing.T) {
 				t.Errorf("counted %g times; modern has %d replicas", n, g.c.replicas("modern"))
 			}
 			// Nothing moves forward before the drift is corrected.
-			g.c.set(func() { delete(g.c.live, workload("modern")) })
-			g.c.failWith(func(_ context.Context, method string) error {
-				if method == "Expand" {
-					return errors.New("the webhook does not answer")
-				}
-				return nil
-			})
+			g.c.Remove(workload("modern"))
+			g.c.failAt("Expand")
 			g.declare("gradual@50")
 			st := g.step(3)
 			if st.Decision.Reason != "NotHealthy" || st.Move != nil || !strings.Contains(st.Error, "webhook") {
@@ -175,7 +160,7 @@ func TestADriftAfterARestartAndAQuietCommitIsCounted(t *testing.T) {
 	g.ready()
 	g.settled("gradual@10")
 	g.j.take()
-	g.c.set(func() { delete(g.c.live, workload("modern")) })
+	g.c.Remove(workload("modern"))
 	g.pass(time.Minute)
 	g.settled("gradual@10")
 	if n := g.counter("changeover_drift_corrections_total"); n != 1 {
@@ -189,13 +174,8 @@ func TestHealthOfTheClusterIsAboutReadinessAndNotDrift(t *testing.T) {
 	g.to("gradual@10")
 	g.declare("gradual@50")
 	g.settled("gradual@50")
-	g.c.set(func() { g.c.live[config("position")] = render.Object{"edited": "by hand"} })
-	g.c.failWith(func(_ context.Context, method string) error {
-		if method == "Expand" {
-			return errors.New("the webhook does not answer")
-		}
-		return nil
-	})
+	g.c.Edit(config("position"), func(o render.Object) { o["data"] = map[string]any{"stop": "elsewhere"} })
+	g.c.failAt("Expand")
 	g.pass(time.Minute)
 	if st := g.step(4); !st.Observed.Cluster.Drifted || g.served() != "gradual@50" {
 		t.Errorf("drifted is %t; a drift moved the traffic to %s", st.Observed.Cluster.Drifted, g.served())
@@ -210,7 +190,7 @@ func TestHealthOfTheClusterIsAboutReadinessAndNotDrift(t *testing.T) {
 func TestRequirementsHoldAtTheFirstStopAlone(t *testing.T) {
 	t.Parallel()
 	g := newClusterRig(t, strings.Replace(clusterPlan, "  backends:\n", "  requires: {kubernetes: \">=1.25\"}\n  backends:\n", 1))
-	g.c.set(func() { g.c.unmet = []string{"kubernetes is 1.24.0, and >=1.25 is required"} })
+	g.c.Lack("kubernetes is 1.24.0, and >=1.25 is required")
 	g.to("setup")
 	g.declare("gradual@10")
 	st := g.step(3)
@@ -230,9 +210,9 @@ func TestRequirementsHoldAtTheFirstStopAlone(t *testing.T) {
 		t.Errorf("without an answer the decision is %s: %s", st.Decision.Reason, st.Decision.Message)
 	}
 	g.c.up()
-	g.c.set(func() { g.c.unmet = nil })
+	g.c.Lack()
 	g.settled("gradual@10")
-	g.c.set(func() { g.c.unmet = []string{"kubernetes is 1.24.0, and >=1.25 is required"} })
+	g.c.Lack("kubernetes is 1.24.0, and >=1.25 is required")
 	asked := g.c.count("Unmet")
 	g.declare("gradual@50")
 	g.settled("gradual@50")

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/render"
 )
 
 const objectsPlan = `  objects:
@@ -53,18 +53,24 @@ func TestGatesReadTheObjectsThatTheyNameAndNoOthers(t *testing.T) {
 		}
 	}
 	holds(decide.GateNoData, "here")
-	g.c.set(func() {
-		g.c.objects = map[string]gates.Object{"here": {Err: errors.New("configmaps is forbidden")}, "there": {}}
+	g.c.failWith(func(_ context.Context, method string) error {
+		if method == "Read" {
+			return errors.New("configmaps is forbidden")
+		}
+		return nil
 	})
 	holds(decide.GateError, "configmaps is forbidden")
-	g.c.set(func() { g.c.objects["here"] = gates.Object{Value: map[string]any{"data": map[string]any{}}} })
+	g.c.up()
+	give := func(name string, data map[string]any) {
+		id := render.ID{Kind: "ConfigMap", Namespace: "default", Name: name}
+		g.c.Edit(id, func(o render.Object) { o["data"] = data })
+	}
+	give("here", map[string]any{})
 	holds(decide.GateError, "go")
-	g.c.set(func() {
-		g.c.objects["here"] = gates.Object{Value: map[string]any{"data": map[string]any{"go": "no"}}}
-		g.c.objects["there"] = gates.Object{Value: map[string]any{"data": map[string]any{"open": "yes"}}}
-	})
+	give("here", map[string]any{"go": "no"})
+	give("there", map[string]any{"open": "yes"})
 	holds(decide.GateFailed, "go")
-	g.c.set(func() { g.c.objects["here"] = gates.Object{Value: map[string]any{"data": map[string]any{"go": "yes"}}} })
+	give("here", map[string]any{"go": "yes"})
 	g.settled("gradual@10")
 	read()
 }
@@ -81,7 +87,7 @@ func TestAChangeOfALiveObjectIsSeenAtOnce(t *testing.T) {
 	g.start()
 	g.awaitSteady("setup")
 	g.await("a quiet cluster", func(reconciler.Status) bool { return g.c.replicas("old") == -1 && g.c.has("old") })
-	g.c.set(func() { delete(g.c.live, config("old")) })
+	g.c.Remove(config("old"))
 	time.Sleep(100 * time.Millisecond)
 	if g.c.has("old") {
 		t.Fatal("the drift was found before anyone told")
@@ -109,7 +115,7 @@ func TestAMoveThatWaitsDoesNotSpin(t *testing.T) {
 		t.Errorf("health was asked %d times in half a second", n)
 	}
 	// Somebody who sees a change says so, and otherwise it is asked again.
-	g.c.ready("modern")
+	g.c.heal("modern")
 	g.awaitSteady("gradual@10")
 }
 

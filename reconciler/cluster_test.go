@@ -3,6 +3,7 @@ package reconciler_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestWeightsChangeOnceTheClusterIsHealthy(t *testing.T) {
 		t.Errorf("it waits for %q", st.Waiting)
 	}
 	g.did("expand gradual@10")
-	g.c.ready("modern")
+	g.c.heal("modern")
 	if st := g.settled("gradual@10"); st.Waiting != "" {
 		t.Errorf("it still waits for %q", st.Waiting)
 	}
@@ -75,7 +76,7 @@ func TestAClusterThatNeverGetsReadyPagesOnce(t *testing.T) {
 	if st.State != reconciler.StateDegraded || !strings.Contains(st.Waiting, "0 of 2 replicas") || st.Effective.String() != "setup" || g.served() != "setup" {
 		t.Errorf("the plan is %s at %s and waits for %q; served is %s", st.State, st.Effective, st.Waiting, g.served())
 	}
-	g.c.ready("modern")
+	g.c.heal("modern")
 	g.settled("gradual@10")
 }
 
@@ -167,24 +168,32 @@ func TestNothingIsDoneForAPlanThatIs(t *testing.T) {
 		"suspended": func(g *clusterRig) { g.edit("suspend", "spec:\n", "spec:\n  suspend: true\n") },
 		"orphaned":  func(g *clusterRig) { g.git("rm", "-q", "shop.yaml"); g.commit("gone"); g.r.Poll(g.t.Context()) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := newClusterRig(t, clusterPlan)
-			g.to("setup")
-			g.c.sicken("modern", "0 of 2 replicas are ready")
-			g.declare("gradual@10")
-			g.until("the wait", func(s reconciler.Status) bool { return s.Waiting != "" })
-			stop(g)
-			g.c.ready("modern")
-			g.j.take()
-			g.c.set(func() { delete(g.c.live, workload("legacy")) })
-			g.pass(time.Hour)
-			st := g.step(4)
-			g.did()
-			if want := strings.ToUpper(name[:1]) + name[1:]; string(st.Decision.Reason) != want {
-				t.Errorf("the decision is %s, want %s", st.Decision.Reason, want)
-			}
-		})
+		for _, moving := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/moving=%t", name, moving), func(t *testing.T) {
+				t.Parallel()
+				g := newClusterRig(t, clusterPlan)
+				g.to("setup")
+				if moving {
+					g.c.sicken("modern", "0 of 2 replicas are ready")
+					g.declare("gradual@10")
+					g.until("the wait", func(s reconciler.Status) bool { return s.Waiting != "" })
+				}
+				stop(g)
+				g.c.heal("modern")
+				g.c.Remove(workload("legacy"))
+				g.pass(time.Hour)
+				g.j.take()
+				before := g.c.effects()
+				st := g.step(4)
+				g.did()
+				if n := g.c.effects() - before; n > 0 {
+					t.Errorf("the cluster was written %d times", n)
+				}
+				if want := strings.ToUpper(name[:1]) + name[1:]; string(st.Decision.Reason) != want {
+					t.Errorf("the decision is %s, want %s", st.Decision.Reason, want)
+				}
+			})
+		}
 	}
 }
 
@@ -242,7 +251,7 @@ func TestNothingIsBegunWithoutTheLease(t *testing.T) {
 	g.sampler.Set("errors", 0)
 	g.lose(true)
 	g.pass(time.Hour)
-	g.c.set(func() { clear(g.c.live) })
+	g.c.Remove(workload("modern"))
 	before := g.c.effects()
 	g.step(4)
 	if n := g.c.effects() - before; n > 0 {
