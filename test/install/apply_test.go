@@ -121,6 +121,11 @@ func TestABridgeComesIntoTheOnePod(t *testing.T) {
 	available(t, k, 2)
 }
 
+// ofTeam puts a namespace, and an API group, in the place of the example's.
+func ofTeam(namespace string) *strings.Replacer {
+	return strings.NewReplacer("migration-demo", namespace, "ledger.example.com", namespace+".example.com")
+}
+
 // team copies the folder namespace for one, as the README says, and applies it.
 func team(t *testing.T, k *kubetest.Kube, namespace string) string {
 	t.Helper()
@@ -133,7 +138,7 @@ func team(t *testing.T, k *kubetest.Kube, namespace string) string {
 		name := filepath.Join(dir, e.Name())
 		b, err := os.ReadFile(name)
 		if err == nil {
-			err = os.WriteFile(name, []byte(strings.ReplaceAll(string(b), "orders", namespace)), 0o600)
+			err = os.WriteFile(name, []byte(ofTeam(namespace).Replace(string(b))), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -49,7 +49,7 @@ func (r *rig) roles() (list []shippedRole) {
 		}
 		list = append(list, one)
 	}
-	words := strings.NewReplacer("orders", r.namespace)
+	words := ofTeam(r.namespace)
 	for _, v := range []string{"site", "namespace"} {
 		m := render(r.t, v)
 		for _, o := range of[rbac.ClusterRole](r.t, m, "ClusterRole") {

@@ -21,7 +21,7 @@ import (
 const patience = 60 * time.Second
 
 // rig is the real daemon, run with the shipped arguments and the shipped roles,
-// over the plan of package kube's tests.
+// over the plan of examples/kubernetes.
 type rig struct {
 	*stack.Stack
 	t         *testing.T
@@ -49,7 +49,7 @@ var spares = map[string]string{
 	"services":   `{apiVersion: v1, kind: Service, metadata: {name: spare}, spec: {selector: {app: spare}, ports: [{port: 80}]}}`,
 	"configmaps": `{apiVersion: v1, kind: ConfigMap, metadata: {name: spare}, data: {a: b}}`,
 	"jobs":       `{apiVersion: batch/v1, kind: Job, metadata: {name: spare}, spec: {suspend: false, template: {spec: {restartPolicy: Never, containers: [{name: app, image: spare}]}}}}`,
-	"ledgers":    `{apiVersion: GROUP/v1, kind: Ledger, metadata: {name: spare}, spec: {currency: EUR}}`,
+	"ledgers":    `{apiVersion: ledger.example.com/v1, kind: Ledger, metadata: {name: spare}, spec: {currency: EUR}}`,
 }
 
 // note is on every object of the phase gradual, and may be changed by hand.
@@ -81,7 +81,7 @@ func (r *rig) files() map[string]string {
 	r.t.Helper()
 	out := map[string]string{}
 	dir := filepath.Join(root, "examples/kubernetes")
-	words := strings.NewReplacer("migration-demo", r.namespace, "ledger.example.com", r.namespace+".example.com")
+	words := ofTeam(r.namespace)
 	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -115,7 +115,7 @@ func (r *rig) files() map[string]string {
 	gradual := "overlays/gradual/kustomization.yaml"
 	edited := strings.Replace(out[gradual], "[../base, ../modern]", "[../base, ../modern, ../spare]", 1)
 	if edited == out[gradual] {
-		r.t.Fatalf("the overlay of package kube's tests is another:\n%s", edited)
+		r.t.Fatalf("the overlay of examples/kubernetes is another:\n%s", edited)
 	}
 	out[gradual] = edited + "commonAnnotations: {" + note + ": as-declared}\n"
 	return out
