@@ -1,11 +1,14 @@
 package kube
 
 import (
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render"
+	"github.com/changeover-dev/changeover/test/kubetest"
 )
 
 // drifts checks that a change is seen, named and put right.
@@ -123,7 +126,11 @@ func TestAnObjectOfAnotherPlanIsRefused(t *testing.T) {
 }
 
 func TestOfTwoPlansThatWantOneObjectOneIsRefused(t *testing.T) {
-	r := setup(t)
+	k := kubetest.Shared(t)
+	proxy := k.Proxy(t, "")
+	r := setupOn(t, k, proxy.Kubeconfig)
+	// All have looked before the first has applied.
+	proxy.Inject(kubetest.Fault{Method: http.MethodPatch, Delay: 300 * time.Millisecond, Code: http.StatusOK})
 	errs := make(chan error)
 	for _, name := range []string{"one", "two", "three"} {
 		r.key = plan.Key{Namespace: r.ns, Name: name}

@@ -39,6 +39,8 @@ type leftover struct {
 	// others are those that may go with it.
 	others map[render.ID]bool
 	err    error // why nothing is known of it
+	// known: it was not looked at, as nothing has changed since it was.
+	known bool
 }
 
 // leftovers judges what the inventory lists beside what is desired, in the
@@ -70,6 +72,7 @@ func (p *pass) leftovers(ctx context.Context) ([]*leftover, error) {
 	}
 	errs := each(ctx, p.c.o.Log, places, func(ctx context.Context, i int) error {
 		if out[i] = p.unchanged(ids[i]); out[i] != nil {
+			out[i].others = others
 			return nil
 		}
 		out[i] = p.judge(ctx, ids[i], others)
@@ -186,5 +189,5 @@ func (p *pass) unchanged(id render.ID) *leftover {
 			return nil
 		}
 	}
-	return &leftover{id: id, fate: k.fate, why: k.why, mapping: k.mapping}
+	return &leftover{id: id, fate: k.fate, why: k.why, mapping: k.mapping, known: true}
 }

@@ -107,6 +107,11 @@ const deleteAttempts = 3
 func (p *pass) delete(ctx context.Context, l *leftover) error {
 	background := metav1.DeletePropagationBackground
 	p.s.unknown(l.id)
+	if l.known {
+		if *l = *p.judge(ctx, l.id, l.others); l.err != nil {
+			return fmt.Errorf("delete %s: %w", title(l.id), l.err)
+		}
+	}
 	for attempt := 1; l.fate == fateDelete; attempt++ {
 		uid, version := uidOf(l.live), versionOf(l.live)
 		err := p.acc.Resource(l.mapping, l.id.Namespace).Delete(ctx, l.id.Name, metav1.DeleteOptions{
@@ -158,5 +163,8 @@ func (p *pass) settle(ctx context.Context, lefts []*leftover) error {
 }
 
 func (p *pass) remember(l *leftover) {
+	if l.known {
+		return
+	}
 	p.s.setLeft(l.id, left{fate: l.fate, why: l.why, version: versionOf(l.live), mapping: l.mapping})
 }

@@ -62,6 +62,26 @@ func TestWhatIsNotWantedAnyMoreGoesInContract(t *testing.T) {
 	r.eventually("its pods are gone", func() bool { return !strings.Contains(r.kubectl("get", "pods"), "web-") })
 }
 
+func TestWhatWasObservedIsLookedAtAgainBeforeItIsDeleted(t *testing.T) {
+	r := setup(t)
+	r.watch()
+	r.bring(r.want(settings + "\n---\n" + configMap("former") + "\n---\n" + configMap("second")))
+	r.settle(settings + "\n---\n" + configMap("former") + "\n---\n" + configMap("second"))
+	d := r.want(settings)
+	r.expand(d)
+	r.observe(d)
+	r.observe(d)
+	r.requests.take()
+	must(t, r.c.Contract(r.ctx(), d))
+	if r.get("ConfigMap/former") != nil || r.get("ConfigMap/second") != nil {
+		t.Error("they are still there")
+	}
+	got := r.requests.take()
+	if deletes := with(got, "DELETE"); len(deletes) != 2 || len(with(got, "GET /api/v1/namespaces/"+r.ns+"/configmaps/former")) != 2 {
+		t.Errorf("asked %v", got)
+	}
+}
+
 func TestMoreThanMaxPruneDeletesNothing(t *testing.T) {
 	r := setup(t)
 	r.bring(r.want(settings + "\n---\n" + many(21)))

@@ -29,6 +29,8 @@ func TestInTheSteadyStateNothingIsAsked(t *testing.T) {
 	r.watch()
 	text := web + "\n---\n" + settings + "\n---\n{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {selector: {app: web}, ports: [{port: 80}]}}"
 	d := r.want(text)
+	// Nor is it of what is left alone.
+	r.bring(r.want(text + "\n---\n{apiVersion: v1, kind: ServiceAccount, metadata: {name: former, annotations: {changeover.dev/prune: disabled}}}"))
 	r.bring(d)
 	r.settle(text)
 	for range 50 {
@@ -50,7 +52,7 @@ func TestInTheSteadyStateNothingIsAsked(t *testing.T) {
 	// But not for ever: a watch may be wrong.
 	r.skew.Add(int64(reread))
 	r.observe(d)
-	if got := r.requests.take(); len(with(got, "GET")) != 4 || len(got) != 4 {
+	if got := r.requests.take(); len(with(got, "GET")) != 5 || len(got) != 5 {
 		t.Errorf("after ten minutes: %v", got)
 	}
 	r.observe(d)
