@@ -350,7 +350,8 @@ func (r *rig) without(t *testing.T, role shippedRole, c right) time.Duration {
 	r.at("gradual@10")
 	since := len(r.DaemonLog())
 	if p.twice != nil {
-		defer p.twice()()
+		give := p.twice()
+		defer give()
 	}
 	r.grant(role, &c)
 	if p.ask == "preflight" {

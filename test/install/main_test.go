@@ -15,12 +15,17 @@ import (
 // root of the repository.
 const root = "../.."
 
-func TestMain(m *testing.M) {
-	code := kubetest.Main(m, cluster.Options{GatewayAPI: cluster.Standard})
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
+func TestMain(m *testing.M) { os.Exit(withFolder(m)) }
+
+func withFolder(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "changeover-install-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	os.Exit(code)
+	defer func() { _ = os.RemoveAll(dir) }()
+	built.dir = dir
+	return kubetest.Main(m, cluster.Options{GatewayAPI: cluster.Standard})
 }
 
 // built are the binaries under test, once a test asks for them.
@@ -34,9 +39,6 @@ var built struct {
 func binaries(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "changeover-install-"); built.err != nil {
-			return
-		}
 		build := exec.Command("go", "build", "-o", built.dir+"/", "./cmd/changeover", "./cmd/changeover-bridge")
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {
