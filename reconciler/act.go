@@ -22,7 +22,8 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 		if err := w.r.fenced(); err != nil {
 			return err
 		}
-		return errors.Join(w.keep(ctx, in), w.follow(ctx, in))
+		kept := w.keep(ctx, in)
+		return errors.Join(kept, w.follow(ctx, in, kept == nil))
 	case !moves(d):
 		return nil
 	}
@@ -70,8 +71,12 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 	m := *w.rec.Move
 	switch m.Step {
 	case decide.StepPrepare:
-		if err := w.prepare(ctx, in, v); err != nil {
+		err := guarded(w.log, "prepare what the traffic returns to", func() error { return w.prepare(ctx, in, v) })
+		if errors.Is(err, errMoving) {
 			return err
+		}
+		if err != nil {
+			w.log.Error("what the traffic returns to could not be prepared: it moves all the same", "err", err.Error())
 		}
 		return w.stepped(ctx, decide.StepTraffic)
 	case decide.StepExpand:
@@ -85,6 +90,12 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 		}
 		return w.stepped(ctx, decide.StepTraffic)
 	case decide.StepTraffic:
+		if !back(m) {
+			// It may have failed and been tried again for hours since.
+			if err := w.healthy(ctx, v, m.To); err != nil {
+				return err
+			}
+		}
 		if err := w.leave(ctx, in, v); err != nil {
 			return err
 		}

@@ -17,6 +17,10 @@ import (
 // same, and a person is told.
 const prepareDeadline = 2 * time.Minute
 
+// bringBackDeadline bounds one attempt at that, so that an API server that
+// hangs neither stretches the whole nor hides a newer commit.
+const bringBackDeadline = 20 * time.Second
+
 // fenced says why no effect may be begun, or nil.
 func (r *Reconciler) fenced() error {
 	if r.o.Fence == nil {
@@ -227,7 +231,7 @@ func (w *worker) lacking(ctx context.Context, in *decide.Input, want Desired) []
 }
 
 func (w *worker) bringBack(ctx context.Context, want Desired, lacks []render.Object) error {
-	ectx, cancel := effect(ctx, clusterDeadline)
+	ectx, cancel := effect(ctx, bringBackDeadline)
 	defer cancel()
 	if err := w.r.o.Cluster.Expand(ectx, want); err != nil {
 		w.waits(fmt.Sprintf("bring back what the traffic returns to: %v", err))
@@ -247,7 +251,8 @@ func (w *worker) bringBack(ctx context.Context, want Desired, lacks []render.Obj
 
 // follow brings the cluster to what was applied: after a backward move, in
 // which the traffic went first, and where it has drifted.
-func (w *worker) follow(ctx context.Context, in *decide.Input) error {
+// Nothing is taken away while the traffic is not seen where it was applied.
+func (w *worker) follow(ctx context.Context, in *decide.Input, kept bool) error {
 	a, part := w.rec.Applied, w.observed.Cluster
 	if a == nil || !part.Known || !part.Drifted || in.Git.Gone {
 		return nil
@@ -272,6 +277,10 @@ func (w *worker) follow(ctx context.Context, in *decide.Input) error {
 		return err
 	case !ok:
 		w.waiting = why
+		return nil
+	}
+	if g := w.observed.Gateway; !kept || g.Known && (!g.Healthy || g.Stop != a.Stop) {
+		w.waiting = "the traffic is not seen at " + a.Stop.String()
 		return nil
 	}
 	if err := w.contract(ctx, v, a.Stop); err != nil {

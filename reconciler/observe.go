@@ -30,7 +30,13 @@ func (w *worker) observe(ctx context.Context, in decide.Input) {
 	if in.Applied.Plan.Spec.Gateway != nil {
 		w.observed.Gateway = w.observeTraffic(ctx, in)
 	}
-	w.observed.Cluster = w.observeCluster(ctx, in)
+	if err := guarded(w.log, "observe the cluster", func() error {
+		w.observed.Cluster = w.observeCluster(ctx, in)
+		return nil
+	}); err != nil {
+		// It keeps no traffic from going back.
+		w.observed.Cluster = decide.Part{Known: true, Message: err.Error()}
+	}
 }
 
 func (w *worker) observeTraffic(ctx context.Context, in decide.Input) decide.Part {

@@ -67,7 +67,7 @@ func (d *daemon) wireKube(f *runFlags, w *wired, o *reconciler.Options, log *slo
 	if err != nil {
 		return err
 	}
-	c, err := client.New(client.Options{Config: cfg, QPS: f.kube.qps, Burst: f.kube.burst, UserAgent: "changeover/" + readBuild().Version, Now: d.now})
+	c, err := client.New(client.Options{Config: cfg, QPS: f.kube.qps, Burst: f.kube.burst, UserAgent: "changeover/" + readBuild().Version, Now: d.now, Fence: o.Fence})
 	if err != nil {
 		return err
 	}

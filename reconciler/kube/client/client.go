@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -42,6 +43,9 @@ type Options struct {
 	Burst     int     // DefaultBurst where zero
 	UserAgent string  // changeover where empty
 	Now       func() time.Time
+	// Fence is asked before every request that writes: an error says why none
+	// may be sent, as when another daemon leads. Nil: all may.
+	Fence func() error
 }
 
 // Client speaks to one API server as one account. It is safe for use by several
@@ -100,6 +104,9 @@ func New(o Options) (*Client, error) {
 		cfg.UserAgent = "changeover"
 	}
 	cfg.WarningHandler = rest.NoWarnings{}
+	if o.Fence != nil {
+		cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return &fenced{next, o.Fence} })
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

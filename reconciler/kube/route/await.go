@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,8 +41,10 @@ func (c *change) await(ctx context.Context, l *live) error {
 		return fmt.Errorf("%w: %s; the new route is written and stays", ErrNotTaken, v)
 	case !c.moves:
 		return fmt.Errorf("%w: %s; the route was left as it is", ErrRefused, v)
-	case !c.forward && len(v.taken) > 0:
-		return fmt.Errorf("%w: %s; it stays for %s", ErrRefused, v, strings.Join(v.taken, ", "))
+	case !c.forward && len(v.taken)+len(v.accepted) > 0:
+		// What is missing, such as a Service, was missing before as well: the
+		// old weights would only send more requests to where nobody answers.
+		return fmt.Errorf("%w: %s; it stays for %s", ErrRefused, v, strings.Join(slices.Concat(v.taken, v.accepted), ", "))
 	}
 	return fmt.Errorf("%w: %s; %s", ErrRefused, v, c.putBack(ctx))
 }

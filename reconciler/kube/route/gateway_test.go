@@ -147,10 +147,22 @@ func TestGoingBackIsPutBackWhereNobodyTookIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "", "edge")
 	r.apply(at25)
-	r.says("edge", answer{accepted: "True", resolved: "False", reason: "BackendNotFound"})
+	r.says("edge", answer{accepted: "False", resolved: "True", reason: "UnsupportedValue"})
 	refuses(t, r.applyWithin(soon, setup), route.ErrRefused, "the route from before was put back, but")
 	if !atStop(r.live(), at25) {
 		t.Error("the route from before was not put back")
+	}
+}
+
+// A Service that is gone must not keep the traffic from leaving it.
+func TestGoingBackStaysWhereItIsServedThoughABackendIsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "", "edge")
+	r.apply(at25)
+	r.says("edge", answer{accepted: "True", resolved: "False", reason: "BackendNotFound"})
+	refuses(t, r.applyWithin(soon, setup), route.ErrRefused, "it stays for")
+	if !atStop(r.live(), setup) {
+		t.Error("the traffic was sent back to the backend that is gone")
 	}
 }
 

@@ -45,7 +45,12 @@ func (p parent) String() string {
 
 // verdict is what the parents say of the current generation. Every parent that
 // the spec names is in one of the three, with why.
-type verdict struct{ taken, refused, silent []string }
+type verdict struct {
+	taken, refused, silent []string
+	// accepted are those of the refusing that serve the route, and miss only
+	// something that it refers to.
+	accepted []string
+}
 
 // good reports whether every parent has taken the route, and there is one.
 func (v verdict) good() bool { return len(v.taken) > 0 && len(v.refused) == 0 && len(v.silent) == 0 }
@@ -73,6 +78,9 @@ func (l *live) judge() (v verdict) {
 		switch refused, silent := l.hear(said[p]); {
 		case refused != "":
 			v.refused = append(v.refused, p.String()+": "+refused)
+			if l.accepted(said[p]) {
+				v.accepted = append(v.accepted, p.String())
+			}
 		case silent != "":
 			v.silent = append(v.silent, p.String()+": "+silent)
 		default:
@@ -80,6 +88,17 @@ func (l *live) judge() (v verdict) {
 		}
 	}
 	return v
+}
+
+// accepted reports whether all entries of a parent say that it serves the route
+// as it is now, whatever else is wrong with it.
+func (l *live) accepted(entries []map[string]any) bool {
+	for _, e := range entries {
+		if refused, silent := l.condition(e, "Accepted"); refused != "" || silent != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // maps are the items of a list that are objects.
