@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -79,8 +84,12 @@ func (d *daemon) wireKube(f *runFlags, w *wired, o *reconciler.Options, log *slo
 	if err != nil {
 		return err
 	}
+	id, err := daemonID(f.stateDir)
+	if err != nil {
+		return err
+	}
 	records, err := kuberecord.New(kuberecord.Options{Inner: o.Recorder, Client: c, Log: log, Now: d.now, Wake: w.waker.wake, Fenced: fenced,
-		Source: fmt.Sprintf("%s branch %s path %s", f.shownRepo(), f.branch, f.path),
+		ID: id, Shared: f.lease.elect, Source: fmt.Sprintf("%s branch %s path %s", f.shownRepo(), f.branch, f.path),
 	})
 	if err != nil {
 		return err
@@ -90,6 +99,30 @@ func (d *daemon) wireKube(f *runFlags, w *wired, o *reconciler.Options, log *slo
 	o.Notifier = notify.All{o.Notifier, events}
 	w.beside = append(w.beside, cluster.Run, gateway.Run, records.Run, events.Run)
 	return nil
+}
+
+// idFile of the state directory names the daemon that writes there.
+const idFile = "daemon-id"
+
+// daemonID is that of the state directory; it is made where there is none.
+func daemonID(stateDir string) (string, error) {
+	path := filepath.Join(stateDir, idFile)
+	b, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(b)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the daemon's name: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "daemon"
+	}
+	id := host + "_" + rand.Text()[:12]
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write the daemon's name: %w", err)
+	}
+	return id, nil
 }
 
 // run works until ctx ends. What runs beside the loop ends after it, so that

@@ -161,6 +161,31 @@ func TestARecordThatCannotBeReadIsNeverAnEmptyOne(t *testing.T) {
 	}
 }
 
+func TestPlansDoNotWaitForASilentServerOneByOne(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	p, config := faulty(t, k)
+	inner := &fakes.Recorder{}
+	var keys []plan.Key
+	for _, name := range []string{"a", "b", "c", "d"} {
+		key := plan.Key{Namespace: "default", Name: name}
+		must(t, inner.Save(t.Context(), key, numbered(3)))
+		keys = append(keys, key)
+	}
+	p.Inject(kubetest.Fault{Delay: silence})
+	d := startWith(t, config, inner)
+	begun := time.Now()
+	for _, key := range keys {
+		rec, ok, err := d.Load(t.Context(), key)
+		if err != nil || !ok || rec.Serial != 3 {
+			t.Errorf("Load: serial %d, ok %v, error %v", rec.Serial, ok, err)
+		}
+	}
+	if took := time.Since(begun); took > 2*readDeadline {
+		t.Errorf("four loads took %s", took)
+	}
+}
+
 func TestAMissingNamespaceIsTold(t *testing.T) {
 	t.Parallel()
 	k := install(t)

@@ -620,3 +620,48 @@ func TestPlansOfAnotherRepositoryAreLeftAlone(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	shows(t, k, key, 3)
 }
+
+// A daemon that was cut off wrote on in its journal. Another took over
+// meanwhile: what that one wrote counts, whatever the numbers say.
+func TestWhatAnotherDaemonWroteCountsBeforeTheJournal(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	named := func(dir reconciler.Recorder, id string) *daemon {
+		d := startWith(t, k.Config, dir)
+		d.o.ID, d.id = id, id
+		return d.run(t)
+	}
+	dir := t.TempDir()
+	journal := open(t, dir)
+	a := named(journal, "a")
+	must(t, a.SaveStatus(t.Context(), steady(t, key)))
+	must(t, a.Save(t.Context(), key, numbered(3)))
+	shows(t, k, key, 3)
+	a.end()
+	must(t, journal.Save(t.Context(), key, numbered(6))) // cut off
+
+	b := named(open(t, t.TempDir()), "b")
+	rec, ok, err := b.Load(t.Context(), key)
+	if err != nil || !ok || rec.Serial != 3 {
+		t.Fatalf("the other daemon loads serial %d, %v, %v", rec.Serial, ok, err)
+	}
+	must(t, b.SaveStatus(t.Context(), steady(t, key)))
+	must(t, b.Save(t.Context(), key, numbered(4)))
+	shows(t, k, key, 4)
+	b.end()
+
+	back := named(journal, "a")
+	if rec, ok, err := back.Load(t.Context(), key); err != nil || !ok || rec.Serial != 4 {
+		t.Errorf("it is back and loads serial %d, %v, %v; want the other daemon's", rec.Serial, ok, err)
+	}
+	must(t, back.Save(t.Context(), key, numbered(5)))
+	shows(t, k, key, 5)
+	back.end()
+
+	must(t, journal.Save(t.Context(), key, numbered(8))) // cut off again, and nobody took over
+	again := named(journal, "a")
+	if rec, ok, err := again.Load(t.Context(), key); err != nil || !ok || rec.Serial != 8 {
+		t.Errorf("nobody took over, and it loads serial %d, %v, %v; want its journal's", rec.Serial, ok, err)
+	}
+}

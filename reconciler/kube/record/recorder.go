@@ -56,6 +56,13 @@ type Options struct {
 	// Source names the repository and branch that are watched, without
 	// secrets: objects of another are left alone. Empty: all are ours.
 	Source string
+	// ID names this daemon in the objects: the same for as long as its journal
+	// is the same, so that what another wrote meanwhile is told from what it
+	// wrote itself. Empty: one is made up.
+	ID string
+	// Shared: other daemons may take over. Then a record of the journal alone
+	// is not believed while the cluster's cannot be read.
+	Shared bool
 	// Wake is told of plans that have a record in the cluster which nobody
 	// has asked for. It must not block.
 	Wake func(plan.Key)
@@ -99,7 +106,7 @@ func New(o Options) (*Recorder, error) {
 		o.Fenced = func(error) {}
 	}
 	return &Recorder{
-		o: o, id: identity(), objects: map[plan.Key]*object{},
+		o: o, id: cmp.Or(o.ID, identity()), objects: map[plan.Key]*object{},
 		retries: workqueue.NewTypedItemExponentialFailureRateLimiter[plan.Key](time.Second, maxBackoff),
 		drifts:  workqueue.NewTypedItemExponentialFailureRateLimiter[plan.Key](time.Second, 5*time.Minute),
 	}, nil
@@ -237,7 +244,7 @@ func (r *Recorder) Load(ctx context.Context, key plan.Key) (decide.Record, bool,
 	if err != nil || !ok || !r.isDown() {
 		there = r.loadLive(ctx, p)
 	}
-	rec, ok, err := r.choose(key, copyOf{inner, ok, err}, there)
+	rec, ok, err := r.choose(key, copyOf{rec: inner, ok: ok, err: err}, there)
 	if err == nil {
 		if ok {
 			r.tellBound(key, p.setRecord(rec))
@@ -255,6 +262,11 @@ func (r *Recorder) loadLive(ctx context.Context, p *object) (there copyOf) {
 	}
 	defer p.give()
 	there.rec, there.ok, there.err = r.fetch(ctx, p)
+	p.mu.Lock()
+	if l := p.live; l != nil {
+		there.by = l.by
+	}
+	p.mu.Unlock()
 	r.noteDown(there.err)
 	return there
 }
@@ -271,6 +283,7 @@ type copyOf struct {
 	rec decide.Record
 	ok  bool
 	err error
+	by  string // who wrote it; empty: not known
 }
 
 func (r *Recorder) choose(key plan.Key, journal, cluster copyOf) (decide.Record, bool, error) {
@@ -283,12 +296,20 @@ func (r *Recorder) choose(key plan.Key, journal, cluster copyOf) (decide.Record,
 		return cluster.rec, true, nil
 	case journal.err != nil:
 		return decide.Record{}, false, errors.Join(journal.err, cluster.err)
+	case cluster.err != nil && journal.ok && r.o.Shared:
+		// Another daemon may have gone on since.
+		return decide.Record{}, false, fmt.Errorf("load record of %s: another daemon may have written a newer one: %w", key, cluster.err)
 	case cluster.err != nil && journal.ok:
 		log.Warn("the record in the cluster cannot be read; the journal's counts", "err", cluster.err.Error())
 		return journal.rec, true, nil
 	case cluster.err != nil:
 		// An empty record would have the plan begin anew.
 		return decide.Record{}, false, fmt.Errorf("load record of %s: the journal has none, and the cluster may have one: %w", key, cluster.err)
+	case cluster.ok && journal.ok && r.o.ID != "" && cluster.by != "" && cluster.by != r.id:
+		// What the journal has beyond it was written by a daemon that did not
+		// know that another had taken over.
+		log.Info("the record is taken from the cluster: another daemon wrote it", "serial", cluster.rec.Serial, "journal", journal.rec.Serial, "by", cluster.by)
+		return cluster.rec, true, nil
 	case cluster.ok && (!journal.ok || cluster.rec.Serial > journal.rec.Serial):
 		log.Info("the record is taken from the cluster: it is newer than the journal's", "serial", cluster.rec.Serial)
 		return cluster.rec, true, nil

@@ -186,9 +186,7 @@ func (r *Recorder) putStatus(ctx context.Context, p *object) error {
 	}
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": plan.APIVersion, "kind": plan.Kind, "status": decoded,
-		"metadata": map[string]any{
-			"namespace": p.key.Namespace, "name": p.key.Name, "uid": string(p.live.uid), "resourceVersion": p.live.version,
-		},
+		"metadata": map[string]any{"namespace": p.key.Namespace, "name": p.key.Name, "resourceVersion": p.live.version},
 	}}
 	u, err = r.resource(p.key).UpdateStatus(ctx, u, metav1.UpdateOptions{FieldManager: render.FieldManager})
 	switch {
