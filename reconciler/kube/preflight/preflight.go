@@ -154,7 +154,11 @@ func (q *inquiry) objects(ctx context.Context) error {
 			}
 		}
 		for _, verb := range q.verbs() {
-			if err := q.may(ctx, q.as, access{verb: verb, group: m.Resource.Group, resource: m.Resource.Resource, namespace: namespace}); err != nil {
+			a := access{verb: verb, group: m.Resource.Group, resource: m.Resource.Resource, namespace: namespace}
+			if namespace == "" && (verb == "get" || verb == "patch" || verb == "delete") {
+				a.name = o.ID().Name // such rights are given by name
+			}
+			if err := q.may(ctx, q.as, a); err != nil {
 				return err
 			}
 		}
