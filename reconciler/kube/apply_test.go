@@ -341,7 +341,11 @@ func TestWhatTheRenderHoldsStaysAsItIs(t *testing.T) {
 
 func TestObjectsThatCannotBeAppliedAreNamed(t *testing.T) {
 	r := setup(t)
-	says(t, r.c.Expand(r.ctx(), r.want(`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: a-}}`)), "it has no name")
+	nameless := r.want(`{apiVersion: v1, kind: ConfigMap, metadata: {generateName: a-}}`)
+	says(t, r.c.Expand(r.ctx(), nameless), "it has no name")
+	if ok, why, err := r.c.Healthy(r.ctx(), nameless); ok || err != nil || !strings.Contains(why, "it has no name") {
+		t.Errorf("%v %q %v", ok, why, err)
+	}
 	says(t, r.c.Expand(r.ctx(), r.want(settings+"\n---\n"+strings.Replace(settings, "name: settings", "name: settings, namespace: NS", 1))), "ConfigMap "+r.ns+"/settings: ", "twice")
 	says(t, r.c.Expand(r.ctx(), r.want(`{apiVersion: v1, kind: ConfigMap, metadata: {name: changeover-inventory-shop}}`)), "kept for the inventory")
 	empty := r.want(settings)

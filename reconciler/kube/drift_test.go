@@ -165,9 +165,21 @@ func TestAfterARestartOnlyWhatDiffersIsWritten(t *testing.T) {
 	if writes := with(r.requests.take(), "P"); len(writes) != 0 {
 		t.Errorf("writes %v", writes)
 	}
-	// A quantity that the server writes otherwise looks like drift, once.
+	// What the server writes otherwise may look like drift, once.
 	r.renew()
-	odd := r.want(strings.Replace(text, "cpu: 1,", "cpu: 1000m,", 1))
+	odd := r.want(text + `
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  maxReplicas: 3
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  metrics: [{type: Pods, pods: {metric: {name: requests}, target: {type: AverageValue, averageValue: 1000m}}}]
+`)
+	r.bring(odd)
+	r.renew()
+	r.requests.take()
 	r.bring(odd)
 	r.bring(odd)
 	r.observe(odd)

@@ -114,13 +114,11 @@ func (w *watch) follow(ctx context.Context) (connected bool, err error) {
 	for {
 		next, err := w.watchFrom(ctx, version)
 		w.setLive(false)
-		switch {
-		case errors.Is(err, errExpired):
-			return true, nil //nolint:nilerr // from the start again
-		case err != nil:
-			return connected, err
-		case ctx.Err() != nil:
-			return true, nil
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil { // errExpired as well: it begins anew
+			return connected || errors.Is(err, errExpired), err
 		}
 		// The server ends watches after some minutes.
 		connected, version = true, next

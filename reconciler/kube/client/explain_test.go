@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -190,8 +191,8 @@ func TestAConflictNamesManagersAndFields(t *testing.T) {
 	}
 	err := apply(t, c, ns, "changeover", strings.Replace(text, "VALUE", "BASE64", 1))
 	says(t, err, `owned by another manager: "one", "two" (.data.a)`, "nothing was forced", `force-conflicts: "true"`)
-	f, ok := err.(*client.Failure)
-	if !ok || strings.Join(f.Managers, " ") != "one two" {
+	var f *client.Failure
+	if !errors.As(err, &f) || strings.Join(f.Managers, " ") != "one two" {
 		t.Errorf("%#v", err)
 	}
 }
@@ -323,11 +324,11 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 	if err := client.Explain(nil); err != nil {
 		t.Error(err)
 	}
-	if err := client.Explain(os.ErrExist); err != os.ErrExist {
+	if err := client.Explain(os.ErrExist); !errors.Is(err, os.ErrExist) {
 		t.Error(err)
 	}
 	once := client.Explain(context.DeadlineExceeded)
-	if again := client.Explain(once); again != once {
+	if again := client.Explain(once); !errors.Is(again, once) || again.Error() != once.Error() {
 		t.Errorf("explained twice: %v", again)
 	}
 }
