@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/test/kubetest"
 )
 
 // grant lets the account mover of the rig's namespace do some verbs with some
@@ -86,4 +87,25 @@ func TestARightThatIsMissingForOneKindIsNamedBesideTheRest(t *testing.T) {
 	if r.get("ConfigMap/settings") == nil {
 		t.Error("the rest was not applied")
 	}
+}
+
+func TestHealthIsReadWithoutAnInventory(t *testing.T) {
+	k := kubetest.Shared(t)
+	reader := k.Account(t, "default", "health-reader")
+	r := setupOn(t, k, reader.Kubeconfig)
+	r.create(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules: [{apiGroups: [batch], resources: [jobs], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: health-reader, namespace: default}]
+`)
+	const job = `{apiVersion: batch/v1, kind: Job, metadata: {name: migrate}, spec: {ttlSecondsAfterFinished: 3600, template: {spec: {restartPolicy: Never, containers: [{name: a, image: "a:1"}]}}}}`
+	r.create(job)
+	r.eventually("the Job is seen to be complete", func() bool { ok, _, err := r.c.Healthy(r.ctx(), r.want(job)); return ok && err == nil })
 }

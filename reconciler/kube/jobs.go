@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/changeover-dev/changeover/reconciler/kube/status"
@@ -40,6 +41,9 @@ func (p *pass) readFinished(ctx context.Context) error {
 			continue
 		}
 		inv, err := p.c.inventoryOf(ctx, p.s)
+		if apierrors.IsForbidden(err) {
+			return nil // health may be asked by who may not apply, and has no inventory
+		}
 		if err != nil {
 			return err
 		}
@@ -82,6 +86,9 @@ func (p *pass) noteFinished(ctx context.Context, items []*item, views []view) er
 		maps.Copy(inv.finished, done)
 		return true
 	})
+	if apierrors.IsForbidden(err) {
+		return nil // as above; who applies is told when he does
+	}
 	if err == nil {
 		p.finished = maps.Clone(p.finished)
 		if p.finished == nil {

@@ -96,7 +96,8 @@ func (p *pass) survey(ctx context.Context, items []*item) ([]view, error) {
 	return views, joined(errs)
 }
 
-// Healthy implements reconciler.Cluster.
+// Healthy implements reconciler.Cluster. It notes in the inventory the Jobs that
+// it sees to be complete and that will go by themselves.
 func (c *Cluster) Healthy(ctx context.Context, d reconciler.Desired) (bool, string, error) {
 	p, err := c.begin(ctx, d)
 	if err != nil {
