@@ -103,26 +103,36 @@ func (a *app) preflight(ctx context.Context, f *preflightFlags, docs []*plan.Doc
 		}
 	}
 	for _, doc := range docs {
-		p := preflightPlan{Plan: doc.Plan.Key(), Findings: append([]preflight.Finding{}, push...)}
-		ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
-		defer cancel()
-		if c != nil {
-			found, err := preflightCluster(ctx, c, doc)
-			if err != nil {
-				return r, err
-			}
-			p.Findings = append(p.Findings, found...)
+		found, err := a.preflightOne(ctx, c, f, doc)
+		if err != nil {
+			return r, err
 		}
-		if f.prometheus != "" {
-			found, err := a.preflightSignals(ctx, f.prometheus, doc.Plan)
-			if err != nil {
-				return r, err
-			}
-			p.Findings = append(p.Findings, found...)
-		}
-		r.Plans = append(r.Plans, p)
+		r.Plans = append(r.Plans, preflightPlan{Plan: doc.Plan.Key(), Findings: append(append([]preflight.Finding{}, push...), found...)})
 	}
 	return r, nil
+}
+
+// preflightOne asks cluster and Prometheus, of those that are given, about one
+// plan.
+func (a *app) preflightOne(ctx context.Context, c *client.Client, f *preflightFlags, doc *plan.Document) ([]preflight.Finding, error) {
+	ctx, cancel := context.WithTimeout(ctx, preflightDeadline)
+	defer cancel()
+	var all []preflight.Finding
+	if c != nil {
+		found, err := preflightCluster(ctx, c, doc)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	if f.prometheus != "" {
+		found, err := a.preflightSignals(ctx, f.prometheus, doc.Plan)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // preflightCluster builds all phases and asks the cluster for what is in them.

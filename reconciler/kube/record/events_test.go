@@ -112,7 +112,7 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		}
 		v.Notify(t.Context(), key, e, i == 3)
 	}
-	want := []string{"Normal Advance GatesPassed", "Warning Rollback Breach", "Warning Halt BreachFrozen", "Warning Advance NotHealthy", "Warning Halt Halt", "Normal Notify Notify"}
+	want := []string{"Normal Advance GatesPassed", "Warning Rollback Breach", "Warning Halt BreachFrozen", "Warning Advance NotHealthy", "Warning Halt Halt", "Normal Notify Notify"} //nolint:dupword // action and reason
 	for i, e := range haveEvents(t, k, key, len(want)) {
 		if got := e.Type + " " + e.Action + " " + e.Reason; got != want[i] {
 			t.Errorf("event %d is %q, want %q", i, got, want[i])

@@ -124,7 +124,7 @@ func TestOneDurableWriteIsEnough(t *testing.T) {
 	}
 }
 
-func TestARecordThatCannotBeReadIsNeverAnEmptyOne(t *testing.T) {
+func TestARecordThatCannotBeReadIsNeverAnEmptyOne(t *testing.T) { //nolint:tparallel // its cases share what comes before them
 	t.Parallel()
 	k := install(t)
 	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}

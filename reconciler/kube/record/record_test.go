@@ -190,7 +190,7 @@ func TestAnObjectThatWentWhileNobodyWatchedIsMadeAgain(t *testing.T) {
 	shows(t, k, key, 3)
 }
 
-func TestEditsByOthersArePutRight(t *testing.T) {
+func TestEditsByOthersArePutRight(t *testing.T) { //nolint:tparallel // its cases share what comes before them
 	t.Parallel()
 	k := install(t)
 	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
@@ -355,6 +355,27 @@ func TestNothingIsWrittenWhereNothingChanges(t *testing.T) {
 	}
 }
 
+func TestALookAloneWritesNothing(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, open(t, t.TempDir())).run(t)
+	evaluate(t, d, key, 1)
+	shows(t, k, key, 1)
+	time.Sleep(3 * time.Second)
+	made := d.calls.since(func() {
+		p := d.object(key)
+		p.mu.Lock()
+		p.lost = true
+		p.mu.Unlock()
+		d.after(key, 0)
+		time.Sleep(time.Second)
+	})
+	if diff := cmp.Diff(map[string]int{"GET": 1}, made); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
 func TestWritesOfOneEvaluationGoTogether(t *testing.T) {
 	t.Parallel()
 	k := install(t)
@@ -440,7 +461,7 @@ func TestAnObjectThatIsNobodysIsLeftAlone(t *testing.T) {
 
 // TestTheNewerCopyCounts: copies come apart where one of the two could not be
 // written.
-func TestTheNewerCopyCounts(t *testing.T) {
+func TestTheNewerCopyCounts(t *testing.T) { //nolint:tparallel // its cases share what comes before them
 	t.Parallel()
 	k := install(t)
 	for name, c := range map[string]struct{ journal, cluster, want int64 }{
@@ -469,7 +490,7 @@ func TestTheNewerCopyCounts(t *testing.T) {
 	}
 }
 
-func TestADamagedRecordIsNeverAnEmptyOne(t *testing.T) {
+func TestADamagedRecordIsNeverAnEmptyOne(t *testing.T) { //nolint:tparallel // its cases share what comes before them
 	t.Parallel()
 	k := install(t)
 	set := func(v any, path ...string) func(*unstructured.Unstructured) {

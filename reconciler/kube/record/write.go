@@ -76,7 +76,6 @@ func (r *Recorder) write(ctx context.Context, p *object) error {
 	if err := r.isFenced(); err != nil {
 		return err
 	}
-	idle := p.read && p.settled(r.id)
 	err := r.tryWrite(ctx, p)
 	// The object changed, or went, since it was read.
 	for range 3 {
@@ -88,7 +87,7 @@ func (r *Recorder) write(ctx context.Context, p *object) error {
 	}
 	switch {
 	case err == nil:
-		r.succeeded(p, !idle)
+		r.succeeded(p)
 	case !errors.Is(err, errNoSpec) && !errors.Is(err, ErrFenced):
 		r.failed(p, err)
 	}
@@ -195,6 +194,9 @@ func (r *Recorder) putStatus(ctx context.Context, p *object) error {
 	case err != nil:
 		return fmt.Errorf("write the status of MigrationPlan %s: %w", p.key, client.Explain(err))
 	}
+	r.mu.Lock()
+	r.down = time.Time{}
+	r.mu.Unlock()
 	p.setLive(look(u))
 	p.put, p.stored, p.generation = want, p.live.status, status.ObservedGeneration
 	p.mu.Lock()
@@ -301,15 +303,9 @@ func (r *Recorder) isDown() bool {
 	return r.down.After(r.o.Now())
 }
 
-// succeeded notes that the object is as wanted; called: the server said so just
-// now.
-func (r *Recorder) succeeded(p *object, called bool) {
+// succeeded notes that the object is as wanted.
+func (r *Recorder) succeeded(p *object) {
 	r.retries.Forget(p.key)
-	if called {
-		r.mu.Lock()
-		r.down = time.Time{}
-		r.mu.Unlock()
-	}
 	p.mu.Lock()
 	had := p.problem != ""
 	p.problem, p.retryAt, p.due = "", time.Time{}, time.Time{}
