@@ -43,7 +43,7 @@ type object struct {
 
 	mu       sync.Mutex
 	live     *seen // nil: there is none, or it was not read
-	based    bool  // the first live object was taken in
+	based    bool  // the first look is over: what is there since is this daemon's
 	spec     map[string]any
 	specSum  sum
 	path     string
@@ -247,6 +247,13 @@ func (p *object) blindAt() (at time.Time) {
 		}
 	}
 	return at
+}
+
+// begin notes that there was nothing to take in.
+func (p *object) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.based = true
 }
 
 // base takes in the first live object that is read: what this daemon does not

@@ -374,6 +374,11 @@ func TestALookAloneWritesNothing(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"GET": 1}, made); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
+	edit(t, k, key, "", func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"team": "mine"}) })
+	must(t, d.Save(t.Context(), key, numbered(2)))
+	if h := live(t, k, key).Status.History; len(h) != 1 {
+		t.Errorf("the history has %d entries, want one: %v", len(h), h)
+	}
 }
 
 func TestWritesOfOneEvaluationGoTogether(t *testing.T) {
@@ -381,7 +386,7 @@ func TestWritesOfOneEvaluationGoTogether(t *testing.T) {
 	k := install(t)
 	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
 	d := startWith(t, k.Config, open(t, t.TempDir())).run(t)
-	time.Sleep(time.Second) // the watch begins
+	kubetest.WaitFor(t, "the watch has begun", func() bool { return d.calls.all()["WATCH"] > 0 })
 	_, _, err := d.Load(t.Context(), key)
 	must(t, err)
 	first := d.calls.since(func() {

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
@@ -302,13 +303,17 @@ func shows(t testing.TB, k *kubetest.Kube, key plan.Key, serial int64) *api.Migr
 func edit(t testing.TB, k *kubetest.Kube, key plan.Key, subresource string, change func(*unstructured.Unstructured)) {
 	t.Helper()
 	plans := k.Dynamic.Resource(api.Resource).Namespace(key.Namespace)
-	u, err := plans.Get(t.Context(), key.Name, metav1.GetOptions{})
-	must(t, err)
-	change(u)
-	if subresource == "status" {
-		_, err = plans.UpdateStatus(t.Context(), u, metav1.UpdateOptions{FieldManager: "somebody"})
-	} else {
-		_, err = plans.Update(t.Context(), u, metav1.UpdateOptions{FieldManager: "somebody"})
-	}
-	must(t, err)
+	must(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		u, err := plans.Get(t.Context(), key.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(u)
+		if subresource == "status" {
+			_, err = plans.UpdateStatus(t.Context(), u, metav1.UpdateOptions{FieldManager: "somebody"})
+		} else {
+			_, err = plans.Update(t.Context(), u, metav1.UpdateOptions{FieldManager: "somebody"})
+		}
+		return err
+	}))
 }

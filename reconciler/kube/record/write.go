@@ -41,6 +41,7 @@ func (r *Recorder) fetch(ctx context.Context, p *object) (rec decide.Record, ok 
 	u, err := r.resource(p.key).Get(ctx, p.key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		p.setLive(nil)
+		p.begin()
 		return rec, false, nil
 	}
 	if err != nil {
