@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/render"
 )
 
 // back takes a plan back: by a breach, or by a person's commit.
@@ -260,5 +262,16 @@ func TestAPageForAWaitThatIsOverSaysForWhat(t *testing.T) {
 	g.step(1)
 	if p := g.pages.all(); len(p) != 1 || !strings.Contains(p[0].Message, "0 of 3 replicas are ready") {
 		t.Errorf("paged %+v", p)
+	}
+}
+
+func TestABuildThatPanicsHoldsUpNoRollback(t *testing.T) {
+	t.Parallel()
+	g := newClusterRig(t, clusterPlan)
+	g.to("gradual@50")
+	g.render(func(plan.Version, plan.Position) ([]render.Object, error) { panic("no such field") })
+	g.declare("setup")
+	if st := g.step(3); g.served() != "setup" {
+		t.Errorf("%s is served: %s", g.served(), st.Error)
 	}
 }

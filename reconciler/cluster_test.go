@@ -258,3 +258,20 @@ func TestNothingIsBegunWithoutTheLease(t *testing.T) {
 		t.Errorf("drift was corrected %d times without the lease", n)
 	}
 }
+
+func TestARaisedMaxPruneLetsAMoveGoOn(t *testing.T) {
+	t.Parallel()
+	src := strings.Replace(clusterPlan, "k/legacy3.old}", "k/legacy3.a.b.c}", 1)
+	g := newClusterRig(t, strings.Replace(src, "{path: k/legacy3.modern2}", "{path: k/legacy3.modern2, maxPrune: 2}", 1))
+	g.to("setup")
+	g.declare("gradual@10")
+	st := g.until("the refusal", func(s reconciler.Status) bool { return s.Error != "" })
+	if !strings.Contains(st.Error, "3 objects are not wanted") || !g.c.has("a") {
+		t.Errorf("the error is %q", st.Error)
+	}
+	g.edit("delete them", "maxPrune: 2", "maxPrune: 3")
+	g.settled("gradual@10")
+	if g.c.has("a") || g.c.has("b") || g.c.has("c") {
+		t.Error("not all was deleted")
+	}
+}
