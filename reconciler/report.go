@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 )
@@ -115,7 +116,12 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 // gistOf is a status without what changes at every evaluation, so that an
 // unchanged plan writes no file.
 func gistOf(s Status) Status {
-	s.CheckedAt, s.GitReadAt, s.Gates = time.Time{}, time.Time{}, nil
+	s.CheckedAt, s.GitReadAt = time.Time{}, time.Time{}
+	gist := make(gates.Results, len(s.Gates))
+	for i, g := range s.Gates {
+		gist[i] = gates.Result{Key: g.Key, Verdict: g.Verdict} // values change all the time
+	}
+	s.Gates = gist
 	if s.GitError != "" {
 		s.GitError = "unreadable"
 	}
