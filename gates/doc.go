@@ -20,6 +20,6 @@
 // window. The oldest sample behind a signal is told from its queries: the
 // longest range selector with its offset and the subqueries around it, and for
 // an instant selector maxAge, at most the 5 minutes that Prometheus looks
-// back. At a stop that was entered backward, pause and rollback gates count
-// only what was sampled after the entry.
+// back. At a stop that was entered backward, pause, rollback and verify gates
+// count only what was sampled after the entry.
 package gates

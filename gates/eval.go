@@ -130,8 +130,8 @@ func (e *evaluation) at(point func(*reading) Point) (Verdict, error) {
 // freshAfter is the time after which evidence counts at a stop that was
 // entered backward: what the queries read before it is older than the entry.
 func (e *evaluation) freshAfter() (time.Time, bool) {
-	breach := e.effect == plan.Pause || e.effect == plan.Breaches
-	if !e.request.Fresh || !breach || len(e.gate.expr.signals) == 0 {
+	alarm := e.effect == plan.Pause || e.effect == plan.Breaches || e.effect == plan.Verify
+	if !e.request.Fresh || !alarm || len(e.gate.expr.signals) == 0 {
 		return time.Time{}, false
 	}
 	return e.request.Since.Add(e.gate.reach), true

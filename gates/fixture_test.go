@@ -70,6 +70,8 @@ func gatePlan(effect plan.Effect, g plan.Gate, signals map[string]plan.Signal) *
 		p.Spec.Phases[0].Gates.Pause = gs
 	case plan.Breaches:
 		p.Spec.Phases[0].Gates.Rollback = gs
+	case plan.Verify:
+		p.Spec.Phases[0].Rollback.Verify = gs
 	}
 	return p
 }

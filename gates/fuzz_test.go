@@ -42,7 +42,7 @@ func FuzzCompile(f *testing.F) {
 		doc, _ := plan.Decode(file, src)
 		for _, ph := range doc.Plan.Spec.Phases {
 			for _, e := range plan.Effects {
-				for _, g := range ph.Gates.Of(e) {
+				for _, g := range ph.GatesOf(e) {
 					f.Add(g.Expr)
 				}
 			}

@@ -202,7 +202,7 @@ func TestWindowLaw(t *testing.T) {
 		if effect == plan.Advance && r.Since.After(first) {
 			first = r.Since.Add(-1) // the entry itself counts
 		}
-		alarm := effect == plan.Pause || effect == plan.Breaches
+		alarm := effect == plan.Pause || effect == plan.Breaches || effect == plan.Verify
 		fresh := r.Since.Add(5 * time.Minute) // instant selectors, default maxAge
 		pass, fail := 0, 0
 		instant := compile(t, plan.Enter, plan.Gate{Expr: expr}, nil)

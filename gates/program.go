@@ -108,8 +108,8 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 	for i, ph := range p.Spec.Phases {
 		byEffect := map[plan.Effect][]gate{}
 		for _, effect := range plan.Effects {
-			for j, g := range ph.Gates.Of(effect) {
-				b.gate(fmt.Sprintf("spec.phases[%d].gates.%s[%d]", i, effect, j), g, effect, byEffect)
+			for j, g := range ph.GatesOf(effect) {
+				b.gate(fmt.Sprintf("spec.phases[%d].%s[%d]", i, effect.GatesPath(), j), g, effect, byEffect)
 			}
 		}
 		if _, twice := b.prg.phases[ph.Name]; !twice {

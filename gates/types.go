@@ -27,8 +27,8 @@ type Request struct {
 	// Since is when the stop was entered; zero for a stop not yet entered.
 	// The windows of advance gates start there at the earliest.
 	Since time.Time
-	// Fresh is set at a stop that was entered backward: pause and rollback
-	// gates are NoData until Since plus the longest range selector of their
+	// Fresh is set at a stop that was entered backward: pause, rollback and
+	// verify gates are NoData until Since plus the longest range selector of their
 	// queries has passed, and their windows start there at the earliest.
 	Fresh bool
 }

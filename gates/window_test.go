@@ -187,7 +187,7 @@ func TestAlarmsWaitForFreshEvidenceAfterABackwardMove(t *testing.T) {
 				f := compile(t, effect, plan.Gate{Expr: "signal.a > 1.0"}, signals)
 				r := f.request()
 				r.Fresh = true
-				waits := effect == plan.Pause || effect == plan.Breaches
+				waits := effect == plan.Pause || effect == plan.Breaches || effect == plan.Verify
 				for since, early := range map[time.Duration]bool{tc.wait: true, tc.wait + time.Second: false} {
 					r.Since = noon.Add(-since)
 					got := f.eval(r, map[string]gates.Sample{tc.query: value(2)})

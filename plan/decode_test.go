@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -135,7 +136,7 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 		t.Errorf("maxAge %s", got)
 	}
 	for _, ph := range p.Spec.Phases {
-		if ph.Rollback != (plan.Rollback{OnBreach: plan.Revert, Depth: plan.DepthPromotion}) {
+		if !reflect.DeepEqual(ph.Rollback, plan.Rollback{OnBreach: plan.Revert, Depth: plan.DepthPromotion}) {
 			t.Errorf("rollback of %s: %+v", ph.Name, ph.Rollback)
 		}
 	}

@@ -9,6 +9,9 @@ const (
 	DefaultMaxAge    = Duration(5 * time.Minute)
 	DefaultMaxPrune  = 20
 	DefaultTimeout   = Duration(5 * time.Minute)
+	DefaultMonitor   = Duration(28 * 24 * time.Hour)
+	DefaultVerifyFor = Duration(10 * time.Minute)
+	DefaultTimezone  = "UTC"
 )
 
 // setDefaults fills in what the file leaves out.
@@ -41,6 +44,32 @@ func setDefaults(p *Plan) {
 		}
 		if r.Depth == "" {
 			r.Depth = DepthPromotion
+		}
+	}
+	travelDefaults(p)
+}
+
+func travelDefaults(p *Plan) {
+	if p.Spec.Promotion == "" {
+		p.Spec.Promotion = PromotionManual
+	}
+	if p.Spec.MonitorFor == 0 {
+		p.Spec.MonitorFor = DefaultMonitor
+	}
+	for i := range p.Spec.Windows {
+		if w := &p.Spec.Windows[i]; w.Timezone == "" {
+			w.Timezone = DefaultTimezone
+		}
+	}
+	for i := range p.Spec.Phases {
+		ph := &p.Spec.Phases[i]
+		if len(ph.Rollback.Verify) > 0 && ph.Rollback.VerifyFor == 0 {
+			ph.Rollback.VerifyFor = DefaultVerifyFor
+		}
+		for j := range ph.Approvals {
+			if ph.Approvals[j].Count == nil {
+				ph.Approvals[j].Count = new(1)
+			}
 		}
 	}
 }

@@ -38,8 +38,18 @@ type Spec struct {
 	Position Position `json:"position"`
 	// Suspend stops every change: the daemon observes and reports only.
 	Suspend bool `json:"suspend,omitempty"`
+	// Promotion says who proposes the next stop: manual, a person; auto, the
+	// daemon, by a branch with the commit that raises the position, when the
+	// stop has baked and its advance gates pass. A person merges either.
+	Promotion Promotion `json:"promotion,omitempty"`
 	// Requires must be met before the first stop is left.
 	Requires *Requires `json:"requires,omitempty"`
+	// DependsOn are plans that must be far enough before this one leaves its
+	// first stop; when one falls below that, this one goes back there.
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
+	// ConflictsWith are plans, as PLAN or NAMESPACE/PLAN, that are never past
+	// their first stop together with this one.
+	ConflictsWith []string `json:"conflictsWith,omitempty"`
 	// ServiceAccountName is the account, in the plan's namespace, as which
 	// the cluster is read and written for this plan; empty: the daemon's own.
 	ServiceAccountName string   `json:"serviceAccountName,omitempty"`
@@ -51,6 +61,49 @@ type Spec struct {
 	// Objects are live objects that gates read as object.NAME.
 	Objects map[string]ObjectRef `json:"objects,omitempty"`
 	Phases  []Phase              `json:"phases"`
+	// Roles say who may approve.
+	Roles map[string]Role `json:"roles,omitempty"`
+	// Windows limit when the plan moves forward.
+	Windows []Window `json:"windows,omitempty"`
+	// MonitorFor is how long gates go on after the plan is complete. Zero in a
+	// file means the default, 28d.
+	MonitorFor Duration `json:"monitorFor,omitempty"`
+}
+
+// Promotion is who proposes the next stop.
+type Promotion string
+
+// The promotions.
+const (
+	PromotionManual Promotion = "manual"
+	PromotionAuto   Promotion = "auto"
+)
+
+// Dependency is a plan, as PLAN or NAMESPACE/PLAN, that must be at or past a
+// phase. The phase `complete` is the state Complete.
+type Dependency struct {
+	Plan  string `json:"plan"`
+	Phase string `json:"phase"`
+}
+
+// Role lists who may approve for it, by the e-mail addresses with which they
+// commit.
+type Role struct {
+	Signers []string `json:"signers"`
+}
+
+// Window is a time in which forward moves are allowed, or in which they are
+// denied: exactly one of the two is given. Where there are allowed ones, now must
+// be in one of them; it must be in none that is denied. Either is a time of the
+// week (Mon-Fri 09:00-16:00) or a range of dates (2026-12-20/2027-01-04, both
+// whole days, or two times as of RFC 3339).
+type Window struct {
+	Allow string `json:"allow,omitempty"`
+	Deny  string `json:"deny,omitempty"`
+	// Timezone is a name of the IANA database; UTC where the file names none.
+	Timezone string `json:"timezone,omitempty"`
+	// Reason is shown while the window keeps the plan from moving.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Requires is what the cluster must offer.
@@ -178,11 +231,24 @@ type Phase struct {
 	Bake Bake `json:"bake,omitzero"`
 	// Manual: entered only when the position names this phase itself.
 	Manual bool `json:"manual,omitempty"`
+	// NotBefore is the earliest time at which a stop is entered.
+	NotBefore NotBefore `json:"notBefore,omitzero"`
+	// Approvals that each stop of the phase needs before it is entered.
+	Approvals []ApprovalRule `json:"approvals,omitempty"`
+	// Checklist of each stop: every item must be ticked by an approval.
+	Checklist []string `json:"checklist,omitempty"`
 	// Cluster is what the phase wants in the cluster; nil: what is there stays.
 	Cluster  *Cluster `json:"cluster,omitempty"`
 	Routes   []Route  `json:"routes,omitempty"`
 	Gates    Gates    `json:"gates,omitzero"`
 	Rollback Rollback `json:"rollback,omitzero"`
+}
+
+// ApprovalRule asks for approvals by persons of a role; by one where Count is
+// not given.
+type ApprovalRule struct {
+	Role  string `json:"role"`
+	Count *int   `json:"count,omitempty"`
 }
 
 // Cluster is the kustomization of a phase.
@@ -219,24 +285,36 @@ const (
 	Advance  Effect = "advance"
 	Pause    Effect = "pause"
 	Breaches Effect = "rollback"
+	// Verify gates of a phase must pass after a rollback out of it.
+	Verify Effect = "verify"
 )
 
 // Effects lists them in the order in which they are shown.
-var Effects = []Effect{Enter, Advance, Pause, Breaches}
+var Effects = []Effect{Enter, Advance, Pause, Breaches, Verify}
 
-// Of returns the gates with one effect.
-func (g Gates) Of(e Effect) []Gate {
+// GatesOf returns the phase's gates with one effect.
+func (p *Phase) GatesOf(e Effect) []Gate {
 	switch e {
 	case Enter:
-		return g.Enter
+		return p.Gates.Enter
 	case Advance:
-		return g.Advance
+		return p.Gates.Advance
 	case Pause:
-		return g.Pause
+		return p.Gates.Pause
 	case Breaches:
-		return g.Rollback
+		return p.Gates.Rollback
+	case Verify:
+		return p.Rollback.Verify
 	}
 	return nil
+}
+
+// GatesPath is where the gates with one effect stand below a phase.
+func (e Effect) GatesPath() string {
+	if e == Verify {
+		return "rollback.verify"
+	}
+	return "gates." + string(e)
 }
 
 // Gate is a CEL expression over signals and facts.
@@ -276,6 +354,11 @@ type Rollback struct {
 	OnBreach OnBreach `json:"onBreach,omitempty"`
 	Depth    Depth    `json:"depth,omitempty"`
 	Window   Duration `json:"window,omitempty"`
+	// Verify gates are watched after a rollback out of the phase, for
+	// VerifyFor (10m where the file does not say): one that is false halts the
+	// plan, as a person must look.
+	Verify    []Gate   `json:"verify,omitempty"`
+	VerifyFor Duration `json:"verifyFor,omitempty"`
 }
 
 // Route is one entry of a phase's routes; the first match wins. Exactly one of

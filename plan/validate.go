@@ -87,6 +87,7 @@ func (v *validator) plan() {
 		v.object(name, p.Spec.Objects[name])
 	}
 	v.account()
+	v.travel()
 }
 
 // label checks a DNS-1123 label.

@@ -26,9 +26,11 @@ func (v *validator) phases() {
 		}
 		v.percents(path, ph)
 		v.bake(path, ph)
+		v.notBefore(path, ph)
+		v.approvals(path, ph)
 		v.rollback(path, ph)
 		for _, e := range Effects {
-			v.gates(path+".gates."+string(e), e, ph.Gates.Of(e))
+			v.gates(path+"."+e.GatesPath(), e, ph.GatesOf(e))
 		}
 		v.routes(path, ph)
 		if ph.Cluster != nil {
@@ -71,6 +73,9 @@ func (v *validator) rollback(path string, ph *Phase) {
 	path += ".rollback"
 	v.oneOf(path+".onBreach", string(r.OnBreach), string(Revert), string(Freeze))
 	v.oneOf(path+".depth", string(r.Depth), string(DepthPromotion), string(DepthPhase), string(DepthPlan))
+	if v.has(path+".verifyFor") && len(r.Verify) == 0 && v.whole(path+".verify") {
+		v.at(path+".verifyFor", "verify", "verifyFor is given without verify gates", "give verify gates, or remove it")
+	}
 	longest := ph.Bake.All
 	for _, d := range ph.Bake.ByPercent {
 		longest = max(longest, d)

@@ -76,9 +76,11 @@ var scalars map[reflect.Type]func(*walker, string, *yaml.Node) bool
 
 func init() {
 	scalars = map[reflect.Type]func(*walker, string, *yaml.Node) bool{
-		reflect.TypeFor[Duration](): (*walker).duration,
-		reflect.TypeFor[Percent]():  (*walker).percent,
-		reflect.TypeFor[Bake]():     (*walker).bake,
+		reflect.TypeFor[Duration]():  (*walker).duration,
+		reflect.TypeFor[Percent]():   (*walker).percent,
+		reflect.TypeFor[Bake]():      (*walker).bake,
+		reflect.TypeFor[instant]():   (*walker).instant,
+		reflect.TypeFor[NotBefore](): (*walker).notBefore,
 	}
 }
 
@@ -102,7 +104,7 @@ var fieldsOf = func() map[reflect.Type][]field {
 		default:
 			return
 		}
-		if _, ok := all[t]; ok || t == reflect.TypeFor[Bake]() {
+		if _, ok := all[t]; ok || t == reflect.TypeFor[Bake]() || t == reflect.TypeFor[NotBefore]() {
 			return
 		}
 		all[t] = nil

@@ -122,17 +122,23 @@ func (w *walker) bake(path string, n *yaml.Node) bool {
 	if n.Kind != yaml.MappingNode {
 		return w.duration(path, n)
 	}
+	return w.byPercent(path, n, "bake", "{10: 1h, 100: 24h}", reflect.TypeFor[Duration]())
+}
+
+// byPercent reads a map from percentages to values of a type. The problems of
+// its keys have the code.
+func (w *walker) byPercent(path string, n *yaml.Node, code, example string, elem reflect.Type) bool {
 	w.json = append(w.json, '{')
 	seen, empty := map[Percent]bool{}, true
 	w.pairs(path, n, func(name string, key, value *yaml.Node) {
 		at := join(path, name)
 		if !decimal.MatchString(name) {
-			w.refuse(at, key, "bake", fmt.Sprintf("key %s is not a percentage", shorten(name)), "a map for bake has percentages as keys: {10: 1h, 100: 24h}")
+			w.refuse(at, key, code, fmt.Sprintf("key %s is not a percentage", shorten(name)), fmt.Sprintf("a map for %s has percentages as keys: %s", code, example))
 			return
 		}
 		p, message := parsePercent(name)
 		if message != "" {
-			w.refuse(at, key, "bake", message, "")
+			w.refuse(at, key, code, message, "")
 			return
 		}
 		if seen[p] {
@@ -141,7 +147,7 @@ func (w *walker) bake(path string, n *yaml.Node) bool {
 		}
 		seen[p] = true
 		w.d.nodes[join(path, p.String())] = place{key: key, value: value}
-		empty = !w.member(at, p.String(), value, reflect.TypeFor[Duration](), empty) && empty
+		empty = !w.member(at, p.String(), value, elem, empty) && empty
 	})
 	w.json = append(w.json, '}')
 	return true

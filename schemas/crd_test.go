@@ -94,7 +94,8 @@ func forms(t *testing.T) crd.PackageOverride {
 		set("Percent", apiextensions.JSONSchemaProps{Type: "number", Minimum: new(0.0), Maximum: new(100.0)})
 		// One duration or a map: a structural schema cannot say that.
 		set("Bake", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
-		for _, name := range []string{"OnBreach", "Depth", "Dest"} {
+		set("NotBefore", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
+		for _, name := range []string{"OnBreach", "Depth", "Dest", "Promotion"} {
 			s := apiextensions.JSONSchemaProps{Type: "string"}
 			for _, w := range words[name] {
 				b, err := json.Marshal(w)

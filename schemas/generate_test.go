@@ -28,9 +28,17 @@ var scalars = map[reflect.Type]func() object{
 		return object{"type": "number", "minimum": 0, "maximum": 100}
 	},
 	reflect.TypeFor[plan.Bake](): func() object {
-		return object{"oneOf": []any{duration(), object{"type": "object", "additionalProperties": duration(),
-			"propertyNames": object{"pattern": `^[0-9]+(\.[0-9]+)?$`}}}}
+		return orByPercent(duration())
 	},
+	reflect.TypeFor[plan.NotBefore](): func() object {
+		return orByPercent(object{"type": "string", "format": "date-time"})
+	},
+}
+
+// orByPercent is one value, or a map from percentages to values.
+func orByPercent(one object) object {
+	return object{"oneOf": []any{one, object{"type": "object", "additionalProperties": one,
+		"propertyNames": object{"pattern": `^[0-9]+(\.[0-9]+)?$`}}}}
 }
 
 func duration() object {

@@ -254,7 +254,7 @@ func (s *state) gatesBlock(b *blockers, e plan.Effect, stop plan.Position, rev p
 	if ph == nil {
 		return
 	}
-	for _, g := range ph.Gates.Of(e) {
+	for _, g := range ph.GatesOf(e) {
 		if !seen[g.Name] {
 			b.add(GateNoData, time.Time{}, "%s gate %s at %s was not evaluated", e, g.Name, stop)
 		}

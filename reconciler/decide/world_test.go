@@ -73,6 +73,7 @@ func copyOf(p *plan.Plan) *plan.Plan {
 		g := &c.Spec.Phases[i].Gates
 		g.Enter, g.Advance = slices.Clone(g.Enter), slices.Clone(g.Advance)
 		g.Pause, g.Rollback = slices.Clone(g.Pause), slices.Clone(g.Rollback)
+		c.Spec.Phases[i].Rollback.Verify = slices.Clone(c.Spec.Phases[i].Rollback.Verify)
 	}
 	return &c
 }
@@ -99,7 +100,7 @@ func (w *world) eval(want Want) gates.Results {
 	}
 	var out gates.Results
 	for _, e := range want.Request.Effects {
-		for _, g := range ph.Gates.Of(e) {
+		for _, g := range ph.GatesOf(e) {
 			v := gates.Pass
 			if e == plan.Pause || e == plan.Breaches {
 				v = gates.Fail
