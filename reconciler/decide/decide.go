@@ -30,8 +30,10 @@ var rows = []func(*state) (Decision, bool){
 	(*state).suspended,
 	(*state).gone,
 	(*state).lowered,
+	(*state).dependencyLost,
 	(*state).resumeBackward,
 	(*state).breached,
+	(*state).unverified,
 	(*state).resumeForward,
 	(*state).mismatch,
 	(*state).quarantined,
@@ -115,12 +117,17 @@ func (s *state) gone() (Decision, bool) {
 		return s.resumeBackward()
 	}
 	it := s.itinerary()
-	ev := s.breaches()
-	if len(ev) > 0 && len(it) > 0 && after(it, s.effective(), it[0]) {
-		return Decision{
-			Verb: Rollback, Target: it[0], Revision: s.Record.Applied.Revision, Reason: Breach, Evidence: ev,
-			Message: "the plan is gone from Git and a rollback gate is breached: " + describe(ev),
-		}, true
+	if len(it) > 0 && after(it, s.effective(), it[0]) {
+		d := Decision{Verb: Rollback, Target: it[0], Revision: s.Record.Applied.Revision}
+		if ev := s.breaches(); len(ev) > 0 {
+			d.Reason, d.Evidence = Breach, ev
+			d.Message = "the plan is gone from Git and a rollback gate is breached: " + describe(ev)
+			return d, true
+		}
+		if why := s.lost(); why != "" {
+			d.Reason, d.Message = DependencyLost, "the plan is gone from Git, and "+why
+			return d, true
+		}
 	}
 	return s.hold(Orphaned, "the plan is gone from Git: nothing is changed or removed until it is put back"), true
 }

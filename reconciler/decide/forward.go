@@ -53,6 +53,8 @@ func (s *state) contentChanged() (Decision, bool) {
 			"as the old one would stay at %s and no rollback would reach it; lower the position first", first, a.Stop)
 	}
 	s.common(&b)
+	s.connected(&b, a.Stop)
+	s.windows(&b)
 	s.cooldown(&b)
 	s.pauses(&b)
 	s.enters(&b, a.Stop)
@@ -73,12 +75,21 @@ func (s *state) arrived() (Decision, bool) {
 		return s.hold(Invalid, "the plan at head is not valid, the last valid version governs: %s", s.Git.Invalid), true
 	}
 	it := s.itinerary()
-	_, more := it.Next(a.Stop)
+	next, more := it.Next(a.Stop)
 	baked := s.bakedAt()
 	if more {
 		d := s.hold(Steady, "at the declared position %s", a.Stop)
 		d.RecheckAt = future(baked, s.Now)
+		if d.Propose = s.proposes(next); !d.Propose.IsZero() {
+			d.Message += fmt.Sprintf("; its bake is over and its gates pass: %s is proposed", next)
+		}
 		return d, true
+	}
+	if !s.watched() {
+		return Decision{
+			Verb: Complete, Target: a.Stop, Revision: a.Revision, Reason: Completed,
+			Message: fmt.Sprintf("complete, and monitored for %s after that: its gates are not evaluated any more", s.Applied.Plan.Spec.MonitorFor),
+		}, true
 	}
 	var b blockers
 	s.bakes(&b)
@@ -104,9 +115,11 @@ func (s *state) forward() (Decision, bool) {
 	var b blockers
 	s.common(&b)
 	s.requirements(&b)
-	if ph := s.Head.Plan.Phase(next.Phase); ph != nil && ph.Manual && s.declared().Phase != next.Phase {
-		b.add(Manual, time.Time{}, "phase %s is manual: it is entered only when the position names it", next.Phase)
-	}
+	s.connected(&b, next)
+	s.windows(&b)
+	s.notBefore(&b, next)
+	s.manual(&b, next)
+	s.approvals(&b, next)
 	s.cooldown(&b)
 	if !eff.IsZero() {
 		s.bakes(&b)
@@ -145,7 +158,7 @@ func (s *state) sameGateway() bool {
 }
 
 // common are the checks that do not hang on the stop: halted, invalid, Git
-// stale.
+// stale, a rollback that is being verified.
 func (s *state) common(b *blockers) {
 	if h := s.Record.Halt; h != nil {
 		b.halted(h)
@@ -154,6 +167,7 @@ func (s *state) common(b *blockers) {
 		b.add(Invalid, time.Time{}, "the plan at head is not valid: %s", s.Git.Invalid)
 	}
 	s.stale(b)
+	s.verifies(b)
 }
 
 func (b *blockers) halted(h *HaltOf) {

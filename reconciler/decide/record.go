@@ -19,7 +19,7 @@ func (r Record) Clone() Record {
 	r.Holds = slices.Clone(r.Holds)
 	r.Rollbacks = slices.Clone(r.Rollbacks)
 	r.Applied, r.Good, r.Move = clone(r.Applied), clone(r.Good), clone(r.Move)
-	r.Pending, r.Halt = clone(r.Pending), clone(r.Halt)
+	r.Pending, r.Halt, r.Verify = clone(r.Pending), clone(r.Halt), clone(r.Verify)
 	return r
 }
 
@@ -64,6 +64,9 @@ func (r *Record) seePerson(it plan.Itinerary, c Change, now time.Time) {
 				Verb: Apply, From: a.Stop, To: a.Stop, Revision: a.Revision, Content: a.Content, Live: a.Live,
 				Step: StepExpand, Started: now,
 			}
+		}
+		if h.Reason == VerifyFailed {
+			r.Verify = nil // a person has looked
 		}
 		r.Halt = nil
 	}
@@ -155,6 +158,10 @@ func (r Record) Settle(in Input) Record {
 		r = r.Clone()
 		r.Applied.Revision = in.Head.Revision
 		a = r.Applied
+	}
+	if r.Verify != nil && r.Halt == nil && s.verified() {
+		r = r.Clone()
+		r.Verify = nil
 	}
 	good := Good{Revision: a.Revision, Stop: a.Stop}
 	if (r.Good == nil || *r.Good != good) && r.Pending == nil && s.proven() {
@@ -319,7 +326,13 @@ func (r Record) Finish(now time.Time) Record {
 			a.Since = old.Since
 		}
 	}
-	r.Applied, r.Move = &a, nil
+	if m.Verb == Apply && a.Since.Equal(now) {
+		r.CompletedAt = time.Time{} // what serves now has yet to prove itself
+	}
+	r.Applied, r.Move, r.Verify = &a, nil, nil
+	if m.Verb == Rollback {
+		r.Verify = &Verification{From: m.From, Since: now}
+	}
 	return r
 }
 

@@ -34,6 +34,8 @@ const (
 	Breach           Reason = "Breach"
 	Requested        Reason = "Requested" // a rollback that a person asked for
 	BreachFrozen     Reason = "BreachFrozen"
+	DependencyLost   Reason = "DependencyLost"
+	VerifyFailed     Reason = "VerifyFailed"
 	NothingToUndo    Reason = "NothingToUndo"
 	RevertMismatch   Reason = "RevertMismatch"
 	HistoryRewritten Reason = "HistoryRewritten"
@@ -47,8 +49,15 @@ const (
 	Halted           Reason = "Halted"
 	TooManyRollbacks Reason = "TooManyRollbacks"
 	GitStale         Reason = "GitStale"
+	Verifying        Reason = "Verifying"
 	Unmet            Reason = "RequirementUnmet"
+	DependencyUnmet  Reason = "DependencyUnmet"
+	Conflict         Reason = "Conflict"
+	OutsideWindow    Reason = "OutsideWindow"
+	NotBefore        Reason = "NotBefore"
 	Manual           Reason = "Manual"
+	ApprovalMissing  Reason = "ApprovalMissing"
+	ChecklistOpen    Reason = "ChecklistOpen"
 	Cooldown         Reason = "Cooldown"
 	Baking           Reason = "Baking"
 	Paused           Reason = "Paused"
@@ -78,6 +87,10 @@ type Input struct {
 	// Unmet is what the cluster does not offer of what the plan requires. It
 	// is asked for at the first stop only.
 	Unmet []string
+	// Others are the connected plans that are there, by key.
+	Others map[plan.Key]Other
+	// Approvals of this plan on the branch.
+	Approvals []Approval
 	// Verdicts of the gates that Wants names.
 	Verdicts gates.Results
 	Limits   Limits
@@ -133,6 +146,9 @@ type Decision struct {
 	Reason Reason          `json:"reason"`
 	// Message is for people; it holds no clock and no map order.
 	Message string `json:"message"`
+	// Propose is the next stop, where the plan wants it to be proposed now:
+	// promotion is auto, and nothing keeps it but the declared position.
+	Propose plan.Position `json:"propose,omitzero"`
 	// RecheckAt is when the answer could change without new input; zero:
 	// never.
 	RecheckAt time.Time `json:"recheckAt,omitzero"`
@@ -161,6 +177,8 @@ type Record struct {
 	Pending *Pending `json:"pending,omitempty"`
 	// Halt blocks forward moves until a person acts, or nil.
 	Halt *HaltOf `json:"halt,omitempty"`
+	// Verify is the rollback whose outcome is being watched, or nil.
+	Verify *Verification `json:"verify,omitempty"`
 	// Rollbacks are the times of automatic rollbacks, oldest first.
 	Rollbacks []time.Time `json:"rollbacks,omitempty"`
 	// Serial counts how often the record was saved: of two copies the one
@@ -251,7 +269,9 @@ type Change struct {
 	Unhold  plan.Revision `json:"unhold,omitempty"`
 	Resume  bool          `json:"resume,omitempty"`
 	Subject string        `json:"subject,omitempty"`
-	At      time.Time     `json:"at"` // the commit's own time: for people only
+	// Author is the e-mail address of the commit's author, in lower case.
+	Author string    `json:"author,omitempty"`
+	At     time.Time `json:"at"` // the commit's own time: for people only
 }
 
 // HoldOf is the record that a raise or a content commit was rolled back.

@@ -13,7 +13,8 @@ type Want struct {
 
 // Wants lists what Decide will read of in.Verdicts: the gates of the effective
 // stop, the alarms of the good version until the applied one is good itself,
-// and the enter gates of the stop that may be entered next.
+// the verify gates after a rollback, and the enter gates of the stop that may
+// be entered next.
 func Wants(in Input) []Want {
 	s := &state{Input: in}
 	if s.Head.IsZero() {
@@ -21,13 +22,18 @@ func Wants(in Input) []Want {
 	}
 	var out []Want
 	eff := s.effective()
-	if a := s.Record.Applied; a != nil && !s.Applied.IsZero() {
+	if a := s.Record.Applied; a != nil && !s.Applied.IsZero() && s.watched() {
 		out = append(out, Want{s.Applied, gates.Request{
 			Stop: eff, Effects: []plan.Effect{plan.Advance, plan.Pause, plan.Breaches}, Since: a.Since, Fresh: a.Backward,
 		}})
 		if !s.Good.IsZero() && s.Good.Content != s.Applied.Content {
 			out = append(out, Want{s.Good, gates.Request{
 				Stop: eff, Effects: []plan.Effect{plan.Breaches}, Since: a.Since, Fresh: a.Backward,
+			}})
+		}
+		if _, _, ok := s.verifyGates(); ok {
+			out = append(out, Want{s.Applied, gates.Request{
+				Stop: s.Record.Verify.From, Effects: []plan.Effect{plan.Verify}, Since: s.Record.Verify.Since, Fresh: true,
 			}})
 		}
 		if s.Head.Content != a.Content {
