@@ -104,27 +104,31 @@ func newQuestions(n gates.Need, at int64) questions {
 }
 
 func (q questions) all() []ask {
-	if q.err != nil {
-		return nil
-	}
-	asks := q.instant.all()
-	if q.window != nil {
-		asks = append(asks, q.window.all()...)
+	var asks []ask
+	for _, t := range q.trios() {
+		asks = append(asks, t.all()...)
 	}
 	return asks
 }
 
+// trios are the queries in the order in which their errors count.
+func (q questions) trios() []trio {
+	switch {
+	case q.err != nil:
+		return nil
+	case q.window != nil:
+		return []trio{q.instant, *q.window}
+	}
+	return []trio{q.instant}
+}
+
 // sample puts the answers together.
 func (q questions) sample(n gates.Need, answers map[ask]answer) gates.Sample {
-	s := gates.Sample{Last: gates.Point{Time: time.UnixMilli(q.at).UTC(), Unknown: "error"}}
+	s := gates.Sample{Last: gates.Point{Time: millis(q.at), Unknown: "error"}}
 	if s.Err = q.err; s.Err != nil {
 		return s
 	}
-	asks := []trio{q.instant}
-	if q.window != nil {
-		asks = append(asks, *q.window)
-	}
-	for _, t := range asks {
+	for _, t := range q.trios() {
 		if s.Err = t.failed(answers); s.Err != nil {
 			return s
 		}
@@ -139,54 +143,74 @@ func (q questions) sample(n gates.Need, answers map[ask]answer) gates.Sample {
 }
 
 func (t trio) failed(answers map[ask]answer) error {
-	if err := answers[t.value].err; err != nil {
-		return err
-	}
-	if err := answers[t.samples].err; err != nil {
-		return fmt.Errorf("count samples: %w", err)
-	}
-	if err := answers[t.age].err; err != nil {
-		return fmt.Errorf("find the age of the newest sample: %w", err)
+	for i, a := range []ask{t.value, t.samples, t.age} {
+		if err := answers[a].err; err != nil {
+			return failure(i, err)
+		}
 	}
 	return nil
 }
 
+// failure says which of the queries of a trio failed.
+func failure(i int, err error) error {
+	switch i {
+	case 1:
+		return fmt.Errorf("count samples: %w", err)
+	case 2:
+		return fmt.Errorf("find the age of the newest sample: %w", err)
+	}
+	return err
+}
+
 // point is the value at one time, or why it is unknown.
 func (q questions) point(n gates.Need, t trio, at int64, answers map[ask]answer) gates.Point {
-	p := gates.Point{Time: time.UnixMilli(at).UTC()}
-	value, ok := answers[t.value].values[at]
+	find := func(a ask) found {
+		v, ok := answers[a].values[at]
+		return found{asked: a != (ask{}), ok: ok, value: v}
+	}
+	return judge(n, q.derived, at, find(t.value), find(t.samples), find(t.age))
+}
+
+// found is what was answered for one time.
+type found struct {
+	asked, ok bool
+	value     float64
+}
+
+// judge makes a point of what the queries of a need answered for one time.
+func judge(n gates.Need, derived bool, at int64, value, samples, age found) gates.Point {
+	p := gates.Point{Time: millis(at)}
 	switch {
-	case !ok:
+	case !value.ok:
 		p.Unknown = "no series"
-	case math.IsNaN(value):
+	case math.IsNaN(value.value):
 		p.Unknown = "NaN"
-	case math.IsInf(value, 0):
+	case math.IsInf(value.value, 0):
 		p.Unknown = "infinite"
 	}
-	if p.Unknown == "" && t.age != (ask{}) {
-		p.Unknown = q.stale(n, answers[t.age].values, at)
+	if p.Unknown == "" && age.asked {
+		p.Unknown = stale(n, derived, age)
 	}
-	if p.Unknown == "" && t.samples != (ask{}) {
+	if p.Unknown == "" && samples.asked {
 		// No series: nothing was counted. increase() makes up fractions.
-		if count := answers[t.samples].values[at]; !(count >= n.SamplesMin) {
+		if count := samples.value; !(count >= n.SamplesMin) {
 			p.Unknown = fmt.Sprintf("%s samples, need %s", whole(math.Floor(count)), whole(math.Ceil(n.SamplesMin)))
 		}
 	}
 	if p.Unknown == "" {
-		p.Value = value
+		p.Value = value.value
 	}
 	return p
 }
 
 // stale says why the newest sample is too old, or nothing.
-func (q questions) stale(n gates.Need, ages map[int64]float64, at int64) string {
-	age, ok := ages[at]
+func stale(n gates.Need, derived bool, age found) string {
 	switch {
-	case !ok && !q.derived:
+	case !age.ok && !derived:
 		return "the freshness query answers with no series"
-	case !ok || age > n.MaxAge.Seconds():
+	case !age.ok || age.value > n.MaxAge.Seconds():
 		return fmt.Sprintf("newest sample is older than %s", model.Duration(n.MaxAge))
-	case math.IsNaN(age):
+	case math.IsNaN(age.value):
 		return "the age of the newest sample is NaN"
 	}
 	return ""
