@@ -299,7 +299,7 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		case <-ctx.Done():
 		}
 	}()
-	snap := gates.Snapshot{Now: in.Now, Facts: facts(*in)}
+	snap := gates.Snapshot{Now: in.Now, Facts: in.Facts()}
 	if len(needs) > 0 {
 		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
 	}
@@ -308,20 +308,6 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}
 	return nil
-}
-
-func facts(in decide.Input) gates.Facts {
-	f := gates.Facts{Health: gates.Health{
-		Cluster: !in.Observed.Cluster.Known || in.Observed.Cluster.Healthy,
-		Gateway: !in.Observed.Gateway.Known || in.Observed.Gateway.Healthy,
-	}}
-	if !in.Head.IsZero() {
-		f.Declared = in.Head.Plan.Spec.Position
-	}
-	if a := in.Record.Applied; a != nil {
-		f.Position, f.StopSince, f.PhaseSince = a.Stop, a.Since, a.PhaseSince
-	}
-	return f
 }
 
 // program compiles a version's gates, once for each content.
