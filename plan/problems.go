@@ -27,12 +27,16 @@ func Sort(ps []Problem) {
 }
 
 // String is one line: FILE:LINE:COLUMN: CODE: MESSAGE; where the whole file is
-// meant, without line and column.
+// meant, without line and column. A warning says so before its code.
 func (p Problem) String() string {
-	if p.Line == 0 {
-		return fmt.Sprintf("%s: %s: %s", p.File, p.Code, p.Message)
+	what := p.Code
+	if p.Severity == SeverityWarning {
+		what = "warning: " + what
 	}
-	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, p.Code, p.Message)
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s: %s", p.File, what, p.Message)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Column, what, p.Message)
 }
 
 // Render is String and below it the source line, a caret under the column, and

@@ -12,6 +12,11 @@ func TestProblemsPrintInOneLine(t *testing.T) {
 	if got, want := p.String(), "plans/a.yaml:31:14: position: not a stop"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	warning := p
+	warning.Severity = plan.SeverityWarning
+	if got, want := warning.String(), "plans/a.yaml:31:14: warning: position: not a stop"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 	p.Line, p.Column = 0, 0
 	if got, want := p.String(), "plans/a.yaml: position: not a stop"; got != want {
 		t.Errorf("got %q, want %q", got, want)
