@@ -26,6 +26,9 @@ var table = []row{
 		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/promql/parser/posrange",
 		"github.com/prometheus/prometheus/model/labels", "github.com/prometheus/common/model",
 	}},
+	{folders: []string{"gates/lint"}, ours: []string{"plan"}, pure: true, others: []string{
+		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/model/labels",
+	}},
 	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
 	{folders: []string{"render"}, ours: []string{"plan"}, pure: true},
 	{folders: []string{"render/kustomize"}, ours: []string{"plan", "render"}, pure: true, others: []string{
