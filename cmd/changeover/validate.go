@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/changeover-dev/changeover/gates/lint"
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -23,17 +24,32 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Check every MigrationPlan in the files and folders named (default: this folder).
 
 Folders are searched for *.yaml and *.yml files; those that are not plans are ignored, and folders whose
-name begins with a dot are left out. "-" is standard input. All problems are reported at once.`,
+name begins with a dot are left out. "-" is standard input. All problems are reported at once.
+
+Plans without errors are also looked at for what is valid and still wrong: gates that contradict each other
+or can never be true, samples that prove nothing, phases that nothing would roll back. Such warnings stop
+nothing: the daemon takes the plan, and the exit code is 0 unless --strict is given. A comment
+"# changeover:ignore CODE REASON" drops one, at its line, above it, or above everything for the whole file.`,
 		Example: `  changeover validate
-  changeover validate plans/shop.yaml
+  changeover validate --strict plans/shop.yaml
+  changeover validate --codes
   git show HEAD:plans/shop.yaml | changeover validate -`,
 	}
 	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
+	strict := cmd.Flags().Bool("strict", false, "end with 1 for warnings too")
+	codes := cmd.Flags().Bool("codes", false, "list the codes of the warnings and do nothing else")
 	cmd.RunE = a.does(func(_ context.Context, args []string) error {
+		if *codes {
+			if len(args) > 0 || *strict {
+				return usageError("--codes looks at no plan: give it alone")
+			}
+			return a.listCodes(out)
+		}
 		if len(args) == 0 {
 			args = []string{"."}
 		}
 		f := a.readPlans(args)
+		f.lint()
 		// Where nothing could be read there is nothing to sum up.
 		if len(f.docs) > 0 || len(f.problems) > 0 || out.structured() {
 			if err := a.reportValidation(f, out); err != nil {
@@ -46,12 +62,34 @@ name begins with a dot are left out. "-" is standard input. All problems are rep
 		switch {
 		case len(f.failed) > 0:
 			return &exitError{code: exitFailed}
-		case plan.HasErrors(f.problems):
+		case plan.HasErrors(f.problems), *strict && len(f.problems) > 0:
 			return errFindings
 		}
 		return nil
 	})
 	return cmd
+}
+
+// lint adds the warnings of the plans that have no errors: those of a plan that
+// was read by halves would be about what is missing.
+func (f *planFiles) lint() {
+	for _, d := range f.docs {
+		if !plan.HasErrors(f.of(d.File)) {
+			f.problems = append(f.problems, lint.Check(d)...)
+		}
+	}
+	plan.Sort(f.problems)
+}
+
+// listCodes prints what warnings there are.
+func (a *app) listCodes(out *outputFlag) error {
+	if out.structured() {
+		return out.write(a.stdout, lint.Codes())
+	}
+	for _, c := range lint.Codes() {
+		a.printf("%-20s %s\n", c.Code, c.Meaning)
+	}
+	return nil
 }
 
 func (a *app) reportValidation(f planFiles, out *outputFlag) error {

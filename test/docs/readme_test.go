@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/gates/lint"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/nginx"
@@ -39,7 +40,7 @@ func block(t *testing.T, text, language string) string {
 func readmePlan(t *testing.T) *plan.Plan {
 	t.Helper()
 	doc, problems := plan.Decode("README.md", []byte(block(t, read(t, "README.md"), "yaml")))
-	for _, p := range append(problems, gates.Check(doc)...) {
+	for _, p := range slices.Concat(problems, gates.Check(doc), lint.Check(doc)) {
 		t.Errorf("the plan of the README has a problem:\n%s", p.Render())
 	}
 	return doc.Plan
@@ -57,7 +58,7 @@ func TestTheKubernetesPlanOfTheReadmeIsGood(t *testing.T) {
 		t.Fatal("found no section Kubernetes")
 	}
 	doc, problems := plan.Decode("README.md", []byte(block(t, section, "yaml")))
-	for _, p := range slices.Concat(problems, gates.Check(doc), gatewayapi.Check(doc)) {
+	for _, p := range slices.Concat(problems, gates.Check(doc), gatewayapi.Check(doc), lint.Check(doc)) {
 		t.Errorf("the plan has a problem:\n%s", p.Render())
 	}
 	if n := len(doc.Plan.Itinerary()); n != 5 {
