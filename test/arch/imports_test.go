@@ -30,12 +30,14 @@ var table = []row{
 		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/model/labels",
 	}},
 	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
+	{folders: []string{"gates/prom/engine"}, ours: []string{"gates/prom"}},
 	{folders: []string{"render"}, ours: []string{"plan"}, pure: true},
 	{folders: []string{"render/kustomize"}, ours: []string{"plan", "render"}, pure: true, others: []string{
 		"go.yaml.in/yaml/v4", "sigs.k8s.io/json", "sigs.k8s.io/yaml", "sigs.k8s.io/kustomize/api/*", "sigs.k8s.io/kustomize/kyaml/*",
 	}},
 	{folders: []string{"render/*"}, ours: []string{"plan", "render"}, pure: true, others: []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
 	{folders: []string{"reconciler/decide"}, ours: []string{"plan", "gates"}, pure: true},
+	{folders: []string{"reconciler/timeline"}, ours: []string{"plan", "gates", "reconciler/decide"}, pure: true},
 	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	// Evidence in records, entries and statuses is gates.Results: what keeps
