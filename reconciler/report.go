@@ -125,6 +125,11 @@ func gistOf(s Status) Status {
 	if s.GitError != "" {
 		s.GitError = "unreadable"
 	}
+	blocks := make([]decide.Block, len(s.Decision.Blocks))
+	for i, b := range s.Decision.Blocks {
+		blocks[i].Reason = b.Reason
+	}
+	s.Decision.Blocks = blocks
 	s.Decision.Message, s.Decision.Evidence, s.Decision.RecheckAt = "", nil, time.Time{}
 	return s
 }

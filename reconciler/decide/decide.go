@@ -16,10 +16,10 @@ func Decide(in Input) Decision {
 	s := &state{Input: in}
 	for _, row := range rows {
 		if d, ok := row(s); ok {
-			return d
+			return s.explained(d)
 		}
 	}
-	return s.hold(Steady, "nothing to do")
+	return s.explained(s.hold(Steady, "nothing to do"))
 }
 
 // state is an Input with what several rows derive from it.

@@ -24,6 +24,7 @@ import (
 //	unmet TEXT                                what the cluster does not offer
 //	step STEP                                 the move has come to that step
 //	decide                                    prints the decision and begins it
+//	explain                                   prints what blocks, and what comes next
 //	fail MESSAGE                              the attempt at the move failed
 //	done                                      the move was observed
 //	run                                       decides and does until nothing is left to do
@@ -107,6 +108,8 @@ func act(t *testing.T, w *world, d *datadriven.TestData) string {
 		dec := w.decide()
 		w.begin(dec)
 		return show(dec)
+	case "explain":
+		return explain(w.decide())
 	case "fail":
 		w.rec = w.rec.Failed("no answer")
 		return w.String() + "\n"

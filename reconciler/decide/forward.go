@@ -2,40 +2,11 @@ package decide
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 )
-
-// block is one thing that keeps a plan from going forward.
-type block struct {
-	reason  Reason
-	message string
-	until   time.Time // when time alone may lift it; zero: never
-}
-
-// blockers collects them in the order of the truth table.
-type blockers []block
-
-func (b *blockers) add(r Reason, until time.Time, format string, args ...any) {
-	*b = append(*b, block{r, fmt.Sprintf(format, args...), until})
-}
-
-// decision holds with the reason of the first; its message names all.
-func (b blockers) decision(s *state) Decision {
-	d := s.hold(b[0].reason, "")
-	var all []string
-	for _, x := range b {
-		all = append(all, x.message)
-		if !x.until.IsZero() && (d.RecheckAt.IsZero() || x.until.Before(d.RecheckAt)) {
-			d.RecheckAt = x.until
-		}
-	}
-	d.Message = strings.Join(all, "; ")
-	return d
-}
 
 func (s *state) contentChanged() (Decision, bool) {
 	a := s.Record.Applied

@@ -171,6 +171,7 @@ func (h *history) check(t *rapid.T) {
 	h.loweredIsObeyed(t, in, d)
 	h.forward(t, in, d)
 	h.alarmsAreArmed(t, in, d)
+	h.explains(t, in, d)
 	h.w.lastIn = in
 	h.w.begin(d)
 	if m := h.w.rec.Move; m != nil && m.Content == "" {

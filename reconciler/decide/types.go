@@ -146,6 +146,13 @@ type Decision struct {
 	Reason Reason          `json:"reason"`
 	// Message is for people; it holds no clock and no map order.
 	Message string `json:"message"`
+	// Blocks are all that keeps the plan from going forward, or at the last
+	// stop from being complete, in the order of the truth table. Empty where
+	// nothing does but the declared position.
+	Blocks []Block `json:"blocks,omitempty"`
+	// Next is the stop that would be entered next; none at the declared one,
+	// and where the plan goes backward or only another commit tells.
+	Next plan.Position `json:"next,omitzero"`
 	// Propose is the next stop, where the plan wants it to be proposed now:
 	// promotion is auto, and nothing keeps it but the declared position.
 	Propose plan.Position `json:"propose,omitzero"`
