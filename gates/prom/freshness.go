@@ -2,11 +2,13 @@ package prom
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -19,12 +21,18 @@ import (
 // all the same. Offsets and fixed times are left out: what counts is whether
 // data comes in, and a comparison with yesterday is not stale for being of
 // yesterday.
-func freshness(query string, maxAge time.Duration) (string, error) {
+//
+// Where quick answers, it answers the same, and asks far less of Prometheus:
+// it does without the subqueries where every selector has a sample in sight.
+// There is none for selectors that match several names: Prometheus may refuse
+// the subquery then, because series differ in nothing but the name.
+func freshness(query string, maxAge time.Duration) (full, quick string, err error) {
 	e, err := parser.NewParser(parser.Options{}).ParseExpr(query)
 	if err != nil {
-		return "", fmt.Errorf("parse the query: %w", err)
+		return "", "", fmt.Errorf("parse the query: %w", err)
 	}
-	var newest []string
+	var newest, insight []string
+	named := true
 	seen := map[string]bool{}
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
 		vs, ok := n.(*parser.VectorSelector)
@@ -35,20 +43,41 @@ func freshness(query string, maxAge time.Duration) (string, error) {
 		if !seen[s] {
 			seen[s] = true
 			newest = append(newest, newestOf(s, maxAge))
+			named = named && hasName(vs)
+			insight = append(insight, fmt.Sprintf("max(timestamp(%s))", s))
 		}
 		return nil
 	})
-	switch len(newest) {
+	switch all := "(" + apart(insight) + ")"; len(newest) {
 	case 0:
-		return "", nil
+		return "", "", nil
 	case 1:
-		return "time() - (" + newest[0] + ")", nil
+		full, quick = "time() - ("+newest[0]+")", "time() - "+insight[0]
+	default:
+		full = "time() - max(" + apart(newest) + ")"
+		quick = fmt.Sprintf("time() - max(%s) and on() count(%s) == %d", all, all, len(insight))
 	}
-	// A label of its own keeps `or` from dropping all but the first.
-	for i, q := range newest {
-		newest[i] = fmt.Sprintf("label_replace(%s, %q, %q, \"\", \"\")", q, "changeover_selector", strconv.Itoa(i))
+	if !named {
+		quick = ""
 	}
-	return "time() - max(" + strings.Join(newest, " or ") + ")", nil
+	return full, quick, nil
+}
+
+// hasName reports whether a selector selects series of one name.
+func hasName(vs *parser.VectorSelector) bool {
+	return slices.ContainsFunc(vs.LabelMatchers, func(m *labels.Matcher) bool {
+		return m.Name == labels.MetricName && m.Type == labels.MatchEqual
+	})
+}
+
+// apart joins queries that answer with one series each. A label of its own
+// keeps `or` from dropping all but the first.
+func apart(queries []string) string {
+	labelled := make([]string, len(queries))
+	for i, q := range queries {
+		labelled[i] = fmt.Sprintf("label_replace(%s, %q, %q, \"\", \"\")", q, "changeover_selector", strconv.Itoa(i))
+	}
+	return strings.Join(labelled, " or ")
 }
 
 // newestOf is the query for the time of the newest sample of a selector.

@@ -57,8 +57,9 @@ type questions struct {
 	at      int64
 	err     error // the queries cannot be made
 	instant trio
-	window  *trio // nil without one
-	derived bool  // the query for the age is made from the value's
+	window  *trio  // nil without one
+	derived bool   // the query for the age is made from the value's
+	quick   string // asks for the age too, with less work, and not always with an answer
 }
 
 // trio is the three queries behind one value. Samples and age are the zero ask
@@ -80,7 +81,7 @@ func newQuestions(n gates.Need, at int64) questions {
 	age := n.Freshness
 	if age == "" && n.MaxAge > 0 {
 		q.derived = true
-		if age, q.err = freshness(n.Query, n.MaxAge); q.err != nil {
+		if age, q.quick, q.err = freshness(n.Query, n.MaxAge); q.err != nil {
 			return q
 		}
 	}

@@ -78,7 +78,7 @@ func walk(m model.Matrix, f func(t int64, v float64)) map[int64]fault {
 	for i, s := range m {
 		for _, h := range s.Histograms {
 			add(int64(h.Timestamp), s, func() error {
-				return errors.New(clean("the query answers with a histogram, want one number: " + labels(s.Metric)))
+				return errors.New(clean("the query answers with a histogram, want one number: " + labelsOf(s.Metric)))
 			})
 		}
 		for _, p := range s.Values {
@@ -98,7 +98,7 @@ func walk(m model.Matrix, f func(t int64, v float64)) map[int64]fault {
 
 func tooMany(m model.Matrix, t model.Time, first, second int) error {
 	return errors.New(clean(fmt.Sprintf("the query answers with %d series, want 1: %s and %s; aggregate them, for example with sum(...)",
-		seriesAt(m, t), labels(m[first].Metric), labels(m[second].Metric))))
+		seriesAt(m, t), labelsOf(m[first].Metric), labelsOf(m[second].Metric))))
 }
 
 func seriesAt(m model.Matrix, t model.Time) int {
@@ -113,8 +113,8 @@ func seriesAt(m model.Matrix, t model.Time) int {
 	return n
 }
 
-// labels prints a label set, bounded.
-func labels(m model.Metric) string {
+// labelsOf prints a label set, bounded.
+func labelsOf(m model.Metric) string {
 	const most = 100
 	if s := []rune(m.String()); len(s) > most {
 		return string(s[:most]) + "..."

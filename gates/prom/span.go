@@ -38,7 +38,7 @@ func (c *Client) Span(ctx context.Context, needs []gates.Need, start, end time.T
 	for _, n := range needs {
 		q := newQuestions(n, s.start)
 		for _, t := range q.trios() {
-			streams.want(s, t)
+			streams.want(s, t, q.quick)
 		}
 	}
 	if err := streams.fetch(ctx, c, s); err != nil {

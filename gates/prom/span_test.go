@@ -87,6 +87,8 @@ func oddNeeds() []gates.Need {
 		{Query: "gauge", MaxAge: min, Freshness: "both"},
 		{Query: "gauge", MaxAge: min, Freshness: "time() - timestamp(count) + 40"},
 		{Query: "nothing", MaxAge: min},
+		{Query: "sum(rate(total[2m])) + sum(rate(gauge[5m]))", MaxAge: 4 * min},
+		{Query: "sum(last_over_time(one[20m])) + sum(last_over_time(pod[30m]))", MaxAge: 3 * min},
 		{Query: "scalar(gauge)", MaxAge: 3 * min},
 		{Query: `gauge * on() group_left() {__name__=~"one|zero"}`, MaxAge: 5 * min},
 		{Query: "sum(", MaxAge: min},
@@ -159,9 +161,10 @@ func TestSpanAsksFewQueries(t *testing.T) {
 	if _, err := c.Span(t.Context(), []gates.Need{plain, window}, past.Add(-7*day), past, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// The value and its age: 7 days of 15 s each, in parts of 11,000 points.
-	if n := asked.Load(); n != 2*4 {
-		t.Errorf("asked %d queries, want 8", n)
+	// The value, and its age with and without a sample in sight: 7 days of
+	// 15 s each, in parts of 11,000 points.
+	if n := asked.Load(); n != 3*4 {
+		t.Errorf("asked %d queries, want 12", n)
 	}
 }
 

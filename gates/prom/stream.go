@@ -20,7 +20,10 @@ type streams map[string][]*stream
 // stream is the answers of one query, at every step of a grid that holds all
 // times for which some need asks it.
 type stream struct {
-	query       string
+	query string
+	// quick is asked first where it is set; the query then where quick has
+	// no answer.
+	quick       string
 	start, step int64
 	values      []float64
 	known       []bool
@@ -30,7 +33,7 @@ type stream struct {
 }
 
 // want makes the grids hold the times of three queries at every step.
-func (ss streams) want(s *Span, t trio) {
+func (ss streams) want(s *Span, t trio, quickAge string) {
 	for _, a := range t.all() {
 		step := gcd(s.step, a.step)
 		st := ss.fitting(a.query, func(st *stream) bool { return step%st.step == 0 || st.step%step == 0 })
@@ -39,6 +42,9 @@ func (ss streams) want(s *Span, t trio) {
 			ss[a.query] = append(ss[a.query], st)
 		}
 		st.start, st.step = min(st.start, a.start), min(st.step, step)
+		if a == t.age {
+			st.quick = quickAge
+		}
 	}
 }
 
@@ -124,9 +130,50 @@ func (ss streams) fetch(ctx context.Context, c *Client, s *Span) error {
 	return nil
 }
 
-// fetch asks for the points of a part. Where the evaluation fails it asks for
-// the halves, until it knows at which times it fails.
+// fetch asks for the points of a part.
 func (p part) fetch(ctx context.Context, c *Client) error {
+	if p.quick == "" {
+		return p.fetchAll(ctx, c)
+	}
+	m, err := c.matrixInTurn(ctx, ask{p.quick, p.time(p.from), p.time(p.to - 1), p.step})
+	switch {
+	case errors.Is(err, ErrEvaluation), errors.Is(err, ErrRefused), errors.Is(err, errSlow):
+		return p.fetchAll(ctx, c)
+	case err != nil:
+		return err
+	}
+	if len(walk(m, p.set)) > 0 {
+		return p.fetchAll(ctx, c)
+	}
+	for _, missing := range p.missing() {
+		if err := missing.fetchAll(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewPoints are asked again rather than in two queries.
+const fewPoints = 200
+
+// missing are the parts that have no answer yet.
+func (p part) missing() (out []part) {
+	for i := p.from; i < p.to; i++ {
+		if p.known[i] {
+			continue
+		}
+		if n := len(out); n > 0 && i-out[n-1].to < fewPoints {
+			out[n-1].to = i + 1
+			continue
+		}
+		out = append(out, part{p.stream, i, i + 1})
+	}
+	return out
+}
+
+// fetchAll asks the query itself. Where its evaluation fails it asks for the
+// halves, until it knows at which times it fails.
+func (p part) fetchAll(ctx context.Context, c *Client) error {
 	m, err := c.matrixInTurn(ctx, ask{p.query, p.time(p.from), p.time(p.to - 1), p.step})
 	n := p.to - p.from
 	switch {
@@ -134,10 +181,10 @@ func (p part) fetch(ctx context.Context, c *Client) error {
 		return ctx.Err()
 	case errors.Is(err, ErrEvaluation) && n > 1, errors.Is(err, errSlow) && n > slowPoints:
 		middle := p.from + n/2
-		if err := (part{p.stream, p.from, middle}).fetch(ctx, c); err != nil {
+		if err := (part{p.stream, p.from, middle}).fetchAll(ctx, c); err != nil {
 			return err
 		}
-		return part{p.stream, middle, p.to}.fetch(ctx, c)
+		return part{p.stream, middle, p.to}.fetchAll(ctx, c)
 	case errors.Is(err, ErrEvaluation), errors.Is(err, ErrRefused):
 		for i := p.from; i < p.to; i++ {
 			p.fail(fault{at: p.time(i), err: err})
