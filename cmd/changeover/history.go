@@ -6,8 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/changeover-dev/changeover/gates"
-	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 )
 
@@ -83,54 +81,4 @@ func (a *app) showHistory(entries []reconciler.Entry, out *outputFlag) error {
 	}
 	a.table(a.stdout, "", rows)
 	return nil
-}
-
-// gatesReport is what `gates -o json` prints.
-type gatesReport struct {
-	Plan      plan.Key      `json:"plan"`
-	Effective plan.Position `json:"effective"`
-	CheckedAt string        `json:"checkedAt,omitempty"`
-	Gates     gates.Results `json:"gates"`
-}
-
-func (a *app) gatesCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "gates PLAN",
-		Short: "Show the verdicts of a plan's gates and the values behind them",
-		Long: `Show the gates of the effective stop and the enter gates of the next, with the verdicts of the daemon's last
-evaluation. Breach: the expression of a pause or rollback gate is true; Quiet: it is false.`,
-		Args: onePlan(false),
-	}
-	namespace := addNamespace(cmd)
-	stateDir := a.addStateDir(cmd)
-	out := addOutput(cmd, formatTable, formatWide, formatJSON, formatYAML)
-	cmd.RunE = a.does(func(ctx context.Context, args []string) error {
-		ref, err := parsePlan(args[0], *namespace)
-		if err != nil {
-			return err
-		}
-		found, err := a.ask(ctx, statusQuery{stateDir: *stateDir, ref: &ref})
-		if err != nil {
-			return err
-		}
-		s := found[0]
-		if out.structured() {
-			r := gatesReport{Plan: s.Key, Effective: s.Effective, Gates: s.Gates}
-			if !s.CheckedAt.IsZero() {
-				r.CheckedAt = s.CheckedAt.UTC().Format("2006-01-02T15:04:05Z")
-			}
-			if r.Gates == nil {
-				r.Gates = gates.Results{}
-			}
-			return out.write(a.stdout, r)
-		}
-		if len(s.Gates) == 0 {
-			a.note("Plan %q has no gate that counts at %s.", s.Key, s.Effective)
-			return nil
-		}
-		a.table(a.stdout, "", a.gateRows(s.Gates, out.value == formatWide))
-		a.note("Evaluated %s.", moment(s.CheckedAt, a.now()))
-		return nil
-	})
-	return cmd
 }

@@ -161,10 +161,10 @@ func TestSpanAsksFewQueries(t *testing.T) {
 	if _, err := c.Span(t.Context(), []gates.Need{plain, window}, past.Add(-7*day), past, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// The value, and its age with and without a sample in sight: 7 days of
-	// 15 s each, in parts of 11,000 points.
-	if n := asked.Load(); n != 3*4 {
-		t.Errorf("asked %d queries, want 12", n)
+	// The value in parts of 11,000 points: 7 days of 15 s each; and its age in
+	// parts of 500, with and without a sample in sight.
+	if n := asked.Load(); n != 4+2*81 {
+		t.Errorf("asked %d queries, want 166", n)
 	}
 }
 

@@ -13,6 +13,11 @@ import (
 // when it took too long; a gate with `for` asks for as many at once.
 const slowPoints = 1000
 
+// agePoints is for how many times the age of samples is asked at once: for each
+// of them timestamp() looks through all that a query spans, so that few queries
+// would be slower by far.
+const agePoints = 500
+
 // streams are what a Span asks, by query. One that is asked at times which do
 // not fit each other has several.
 type streams map[string][]*stream
@@ -24,6 +29,7 @@ type stream struct {
 	// quick is asked first where it is set; the query then where quick has
 	// no answer.
 	quick       string
+	age         bool
 	start, step int64
 	values      []float64
 	known       []bool
@@ -43,7 +49,7 @@ func (ss streams) want(s *Span, t trio, quickAge string) {
 		}
 		st.start, st.step = min(st.start, a.start), min(st.step, step)
 		if a == t.age {
-			st.quick = quickAge
+			st.quick, st.age = quickAge, true
 		}
 	}
 }
@@ -109,8 +115,12 @@ func (ss streams) fetch(ctx context.Context, c *Client, s *Span) error {
 				time.Duration(st.step)*time.Millisecond, n)
 		}
 		st.values, st.known = make([]float64, n), make([]bool, n)
-		for from := 0; from < int(n); from += MaxPoints {
-			parts = append(parts, part{st, from, min(from+MaxPoints, int(n))})
+		most := MaxPoints
+		if st.age {
+			most = agePoints
+		}
+		for from := 0; from < int(n); from += most {
+			parts = append(parts, part{st, from, min(from+most, int(n))})
 		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

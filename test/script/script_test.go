@@ -8,10 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/changeover-dev/changeover/test/promtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in testdata")
@@ -50,8 +53,9 @@ func TestCommandLine(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":  code,
-			"until": until,
+			"code":       code,
+			"until":      until,
+			"prometheus": prometheus,
 		},
 	})
 }
@@ -65,12 +69,33 @@ func setup(e *testscript.Env) error {
 	}
 	e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	e.Setenv("HOME", home)
+	e.Values["t"] = e.T().(testing.TB)
 	e.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	e.Setenv("GIT_AUTHOR_NAME", "Ada")
 	e.Setenv("GIT_AUTHOR_EMAIL", "ada@example.com")
 	e.Setenv("GIT_COMMITTER_NAME", "Ada")
 	e.Setenv("GIT_COMMITTER_EMAIL", "ada@example.com")
 	return nil
+}
+
+// prometheus starts a Prometheus with six hours of one series, error_ratio,
+// that end at 13:00 on the first of March 2024: 0.05 from 12:00 to 12:10, else
+// 0.001. Its URL is in $PROMETHEUS.
+func prometheus(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: prometheus")
+	}
+	var history strings.Builder
+	end := time.Date(2024, 3, 1, 13, 0, 0, 0, time.UTC)
+	for ago := 6 * time.Hour; ago >= 0; ago -= 15 * time.Second {
+		ratio := 0.001
+		if ago <= time.Hour && ago > 50*time.Minute {
+			ratio = 0.05
+		}
+		fmt.Fprintf(&history, "error_ratio %g %d\n", ratio, end.Add(-ago).Unix())
+	}
+	history.WriteString("# EOF\n")
+	ts.Setenv("PROMETHEUS", promtest.Start(ts.Value("t").(testing.TB), "{}", history.String()).URL)
 }
 
 // code runs a command and compares its exit code: code 2 changeover nonsense.
