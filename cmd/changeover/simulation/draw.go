@@ -87,11 +87,7 @@ func (*Report) text(b *strings.Builder, x, y int, colour, s string) {
 func (r *Report) Outcome() string {
 	last := r.Last()
 	if r.Complete {
-		for _, e := range r.Events {
-			if e.Verb == "Complete" {
-				return fmt.Sprintf("complete at %s after %s", e.Position, plan.Duration(e.At.Sub(r.Start)))
-			}
-		}
+		return fmt.Sprintf("complete at %s after %s", last.Position, plan.Duration(last.At.Sub(r.Start)))
 	}
 	return fmt.Sprintf("at %s after %s: %s %s", last.Position, plan.Duration(r.End.Sub(r.Start)), last.Verb, last.Reason)
 }

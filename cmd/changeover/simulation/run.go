@@ -22,7 +22,7 @@ type Report struct {
 	Signals string  `json:"signals"`
 	Events  []Event `json:"events"`
 	Stays   []Stay  `json:"stays"`
-	// Complete: the last stop's advance gates passed.
+	// Complete: in the end the plan is complete, and was not taken back since.
 	Complete bool `json:"complete"`
 }
 
@@ -55,6 +55,7 @@ func (r *Report) Run(p *timeline.Player) error {
 	if n := len(r.Stays); n > 0 {
 		r.Stays[n-1].Left = r.End
 	}
+	r.Complete = r.Last().Verb == decide.Complete
 	return err
 }
 
@@ -64,7 +65,6 @@ func (r *Report) add(l timeline.Look) {
 		At: l.At, Verb: d.Verb, Reason: d.Reason, Position: l.Effective, Declared: l.Declared, Message: d.Message,
 		Reverted: len(l.Reverts), RecheckAt: d.RecheckAt,
 	})
-	r.Complete = r.Complete || l.Complete
 	n := len(r.Stays)
 	if l.Effective.IsZero() || n > 0 && r.Stays[n-1].Stop == l.Effective {
 		return
