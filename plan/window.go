@@ -10,9 +10,9 @@ import (
 	_ "time/tzdata" // zones by name, also where the machine has none
 )
 
-// WindowsAt says whether the plan's windows let it move forward at a time. Where
-// they do not, why says which one keeps it and until when they may next let it;
-// zero: they never do again.
+// WindowsAt says whether the plan's windows let it move forward at a time, and
+// until when that stays so; zero: for ever. Where they do not, why says which one
+// keeps it.
 func (p *Plan) WindowsAt(now time.Time) (open bool, why string, until time.Time) {
 	ws := make([]schedule, 0, len(p.Spec.Windows))
 	for _, w := range p.Spec.Windows {
@@ -22,30 +22,56 @@ func (p *Plan) WindowsAt(now time.Time) (open bool, why string, until time.Time)
 		}
 		ws = append(ws, s)
 	}
-	if open, why = openAt(ws, now); open {
-		return true, "", time.Time{}
+	open, why = openAt(ws, now)
+	change := func(edges []time.Time) time.Time {
+		slices.SortFunc(edges, time.Time.Compare)
+		for _, t := range edges {
+			if ok, _ := openAt(ws, t); ok != open {
+				return t
+			}
+		}
+		return time.Time{}
 	}
-	anchors := []time.Time{now}
+	soon := edges(ws, []time.Time{now}, 4)
+	limit := now.Add(48 * time.Hour)
+	until = change(slices.DeleteFunc(soon, limit.Before))
+	if until.IsZero() {
+		until = change(edges(ws, anchors(ws, now), horizon))
+	}
+	if until.IsZero() && !open {
+		until = change(edges(ws, []time.Time{now}, year)) // zones change their offsets
+	}
+	return open, why, until
+}
+
+// anchors are now and the ends of ranges that are to come.
+func anchors(ws []schedule, now time.Time) []time.Time {
+	out := []time.Time{now}
 	for _, s := range ws {
 		for _, t := range []time.Time{s.from, s.to} {
 			if t.After(now) {
-				anchors = append(anchors, t)
+				out = append(out, t)
 			}
 		}
 	}
-	edges := slices.Clone(anchors[1:])
-	for _, t := range anchors {
-		for _, s := range ws {
-			edges = append(edges, s.edges(t)...)
+	return out
+}
+
+// edges are the times after the first anchor at which a window begins or ends: of
+// ranges all, of times of the week those in some days after each anchor.
+func edges(ws []schedule, anchors []time.Time, days int) []time.Time {
+	var out []time.Time
+	for _, s := range ws {
+		for _, t := range []time.Time{s.from, s.to} {
+			if t.After(anchors[0]) {
+				out = append(out, t)
+			}
+		}
+		for _, t := range anchors {
+			out = append(out, s.edges(t, days)...)
 		}
 	}
-	slices.SortFunc(edges, time.Time.Compare)
-	for _, t := range edges {
-		if ok, _ := openAt(ws, t); ok {
-			return false, why, t
-		}
-	}
-	return false, why, time.Time{}
+	return out
 }
 
 // openAt reports whether a time is in an allowed window, where there are any,
@@ -115,17 +141,21 @@ func (s schedule) on(t time.Time) (begin, end time.Time, ok bool) {
 	return clock(s.begin), clock(s.begin + s.length), true
 }
 
-// horizon is for how many days times of the week are looked at: each comes
-// again within a week.
-const horizon = 9
+// horizon is for how many days times of the week are looked at, as each comes
+// again within a week. Those of several zones may meet only when one of them
+// changes its offset: year.
+const (
+	horizon = 9
+	year    = 380
+)
 
 // edges are the next times after t at which a time of the week begins or ends.
-func (s schedule) edges(t time.Time) []time.Time {
+func (s schedule) edges(t time.Time, days int) []time.Time {
 	if !s.weekly() {
 		return nil
 	}
 	var out []time.Time
-	for day := -1; day < horizon; day++ {
+	for day := -1; day < days; day++ {
 		begin, end, ok := s.on(t.In(s.loc).AddDate(0, 0, day))
 		if !ok {
 			continue

@@ -70,7 +70,8 @@ func at(t testing.TB, s string) time.Time {
 	return v
 }
 
-// TestWindowsOpenWhenTheySay goes through the minutes one by one.
+// TestWindowsOpenWhenTheySay goes through the minutes one by one until they open,
+// or close.
 func TestWindowsOpenWhenTheySay(t *testing.T) {
 	zones := rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"})
 	days := rapid.SampledFrom([]string{"Mon-Fri", "Sat,Sun", "Wed", "Fri-Mon"})
@@ -93,15 +94,22 @@ func TestWindowsOpenWhenTheySay(t *testing.T) {
 		p := windows(ws...)
 		now := start.Add(time.Duration(rapid.IntRange(0, 10*24*60).Draw(t, "now")) * time.Minute)
 		open, _, until := p.WindowsAt(now)
-		if open {
-			return
-		}
 		for m := now; m.Before(now.AddDate(0, 0, 16)); m = m.Add(5 * time.Minute) {
-			if ok, _, _ := p.WindowsAt(m); ok != (!until.IsZero() && !m.Before(until)) {
+			over := !until.IsZero() && !m.Before(until)
+			if ok, _, _ := p.WindowsAt(m); ok != (open != over) {
 				t.Fatalf("%+v at %s: open at %s is %t, but it said %s", ws, now, m, ok, until)
-			} else if ok {
+			} else if over {
 				return
 			}
 		}
 	})
+}
+
+// A time of the week that another denies in a zone of its own opens in the hour
+// by which that zone changes its offset, long after a week.
+func TestWindowsOpenWhenAZoneChangesItsOffset(t *testing.T) {
+	p := windows(plan.Window{Allow: "Sat,Sun 07:00-08:30"}, plan.Window{Deny: "Fri-Mon 03:00-19:30", Timezone: "America/New_York"})
+	if _, _, until := p.WindowsAt(at(t, "2026-10-20T00:15:00Z")); !until.Equal(at(t, "2026-11-01T07:00:00Z")) {
+		t.Errorf("it opens at %s", until)
+	}
 }

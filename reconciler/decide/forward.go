@@ -31,7 +31,7 @@ func (s *state) contentChanged() (Decision, bool) {
 	s.enters(&b, a.Stop)
 	s.breaching(&b)
 	if len(b) > 0 {
-		return b.decision(s), true
+		return b.decision(s).sooner(s.closes()), true
 	}
 	d.Message = fmt.Sprintf("routes or backends changed at %s: applied, and the bake starts again", a.Stop)
 	return d, true
@@ -51,6 +51,9 @@ func (s *state) arrived() (Decision, bool) {
 	if more {
 		d := s.hold(Steady, "at the declared position %s", a.Stop)
 		d.RecheckAt = future(baked, s.Now)
+		if _, until, ok := s.verifyGates(); ok {
+			d = d.sooner(future(until, s.Now))
+		}
 		if d.Propose = s.proposes(next); !d.Propose.IsZero() {
 			d.Message += fmt.Sprintf("; its bake is over and its gates pass: %s is proposed", next)
 		}
@@ -69,11 +72,12 @@ func (s *state) arrived() (Decision, bool) {
 		d := b.decision(s)
 		d.Reason = Steady
 		d.Message = fmt.Sprintf("at the last stop %s: %s", a.Stop, d.Message)
-		return d, true
+		return d.sooner(s.watchedUntil()), true
 	}
 	return Decision{
 		Verb: Complete, Target: a.Stop, Revision: a.Revision, Reason: Completed,
-		Message: fmt.Sprintf("the last stop %s has baked and its advance gates pass", a.Stop),
+		Message:   fmt.Sprintf("the last stop %s has baked and its advance gates pass", a.Stop),
+		RecheckAt: s.watchedUntil(),
 	}, true
 }
 
@@ -101,7 +105,7 @@ func (s *state) forward() (Decision, bool) {
 	s.breaching(&b)
 	s.unhealthy(&b)
 	if len(b) > 0 {
-		return b.decision(s), true
+		return b.decision(s).sooner(s.closes()), true
 	}
 	d := Decision{Verb: Advance, Target: next, Revision: s.Head.Revision, Reason: GatesPassed}
 	d.Message = fmt.Sprintf("every gate between %s and %s passes", eff, next)

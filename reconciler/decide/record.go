@@ -65,13 +65,16 @@ func (r *Record) seePerson(it plan.Itinerary, c Change, now time.Time) {
 				Step: StepExpand, Started: now,
 			}
 		}
-		if h.Reason == VerifyFailed {
+		r.Halt = nil
+		if r.Verify != nil && r.Verify.Failed {
 			r.Verify = nil // a person has looked
 		}
-		r.Halt = nil
 	}
-	if moved {
-		r.CompletedAt = time.Time{}
+	if c.Resume {
+		r.Verify = nil // also where it could not be told whether it helped
+	}
+	if c.Lower {
+		r.CompletedAt = time.Time{} // one that goes on to a stop that is new was complete all the same
 	}
 	switch {
 	case c.Raise && (r.Pending == nil || r.Pending.Branch != ""):
@@ -204,12 +207,15 @@ func (r Record) Begin(in Input, d Decision) Record {
 	case Rollback:
 		r.rollback(in, d)
 	case Complete:
-		if r.CompletedAt.IsZero() {
+		if r.CompletedAt.IsZero() || r.CompletedAt.Before(r.Applied.Since) {
 			r.CompletedAt = in.Now
 		}
 	case Halt:
 		if r.Halt == nil {
 			r.Halt = &HaltOf{Reason: d.Reason, Message: d.Message, At: in.Now, Head: r.Seen}
+		}
+		if d.Reason == VerifyFailed {
+			r.Verify.Failed = true
 		}
 	}
 	return r
@@ -326,7 +332,7 @@ func (r Record) Finish(now time.Time) Record {
 			a.Since = old.Since
 		}
 	}
-	if m.Verb == Apply && a.Since.Equal(now) {
+	if m.Verb != Advance && a.Since.Equal(now) {
 		r.CompletedAt = time.Time{} // what serves now has yet to prove itself
 	}
 	r.Applied, r.Move, r.Verify = &a, nil, nil

@@ -13,6 +13,23 @@ func (s *state) windows(b *blockers) {
 	}
 }
 
+// closes is when the windows close that are open now: what keeps the plan then is
+// something else than now, though nothing happened.
+func (s *state) closes() time.Time {
+	if open, _, until := s.Head.Plan.WindowsAt(s.Now); open {
+		return until
+	}
+	return time.Time{}
+}
+
+// sooner looks again at a time, where that is before it would anyway.
+func (d Decision) sooner(at time.Time) Decision {
+	if !at.IsZero() && (d.RecheckAt.IsZero() || at.Before(d.RecheckAt)) {
+		d.RecheckAt = at
+	}
+	return d
+}
+
 // notBefore blocks before the earliest time at which a stop is entered.
 func (s *state) notBefore(b *blockers, stop plan.Position) {
 	ph := s.Head.Plan.Phase(stop.Phase)
@@ -55,11 +72,21 @@ func (s *state) proposes(next plan.Position) plan.Position {
 }
 
 // watched reports whether gates are still evaluated: for monitorFor after the
-// plan is complete.
+// plan is complete, and again when it has something new to prove.
 func (s *state) watched() bool {
-	at := s.Record.CompletedAt
-	if at.IsZero() || s.Applied.IsZero() || s.declared() != s.effective() {
-		return true
+	until := s.watchedUntil()
+	return until.IsZero() || s.Now.Before(until)
+}
+
+// watchedUntil is when the gates of a complete plan are not evaluated any more;
+// zero where it is not complete where it is.
+func (s *state) watchedUntil() time.Time {
+	a, at := s.Record.Applied, s.Record.CompletedAt
+	if at.IsZero() || a == nil || s.Applied.IsZero() || at.Before(a.Since) {
+		return time.Time{}
 	}
-	return s.Now.Before(at.Add(time.Duration(s.Applied.Plan.Spec.MonitorFor)))
+	if _, more := s.itinerary().Next(a.Stop); more || s.declared() != a.Stop || s.Head.Content != a.Content {
+		return time.Time{}
+	}
+	return at.Add(time.Duration(s.Applied.Plan.Spec.MonitorFor))
 }

@@ -15,6 +15,8 @@ type Verification struct {
 	// From is where the rollback began, Since when it was done.
 	From  plan.Position `json:"from"`
 	Since time.Time     `json:"since"`
+	// Failed: a person was told that going back did not help.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // verifyGates are the gates to watch and for how long, as what is in force now
@@ -35,7 +37,7 @@ func (s *state) verifyGates() ([]gates.Result, time.Time, bool) {
 // not help, and only a person can tell what does.
 func (s *state) unverified() (Decision, bool) {
 	rs, _, ok := s.verifyGates()
-	if !ok || s.Record.Halt != nil {
+	if !ok || s.Record.Verify.Failed {
 		return Decision{}, false
 	}
 	failing := slices.DeleteFunc(slices.Clone(rs), func(r gates.Result) bool { return r.Verdict != gates.Fail })
