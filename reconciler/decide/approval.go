@@ -56,7 +56,7 @@ func (s *state) consent(stop plan.Position) consent {
 		switch {
 		case a.Item != "":
 			c.ticked[a.Item] = true
-		case !slices.Contains(c.given[a.Role], a.Author):
+		case !slices.ContainsFunc(c.given[a.Role], func(by string) bool { return strings.EqualFold(by, a.Author) }):
 			c.given[a.Role] = append(c.given[a.Role], a.Author)
 		}
 	}
@@ -70,6 +70,8 @@ func (s *state) refuses(raise Change, a Approval) string {
 	switch {
 	case !matches(raise.Commit, a.Raise):
 		return fmt.Sprintf("it is for the raise %s, not for %s", a.Raise.Short(), raise.Commit.Short())
+	case a.At.Before(raise.RolledBackAt):
+		return "the raise was rolled back after it was given"
 	case !ok:
 		return fmt.Sprintf("the plan has no role %q", a.Role)
 	case !signs:

@@ -16,7 +16,7 @@ import (
 // go test ./reconciler/decide -run Dialogues -args -rewrite, and read the diff.
 //
 //	plan                                      a plan file; starts a new world at r1
-//	commit REV position=STOP quiet live suspend resume drop=STOP onBreach=X reverts=REV unhold=REV gone back
+//	commit REV position=STOP quiet live suspend resume drop=STOP onBreach=X reverts=REV unhold=REV gone back author=X path=P
 //	at +DURATION                              lets time pass and reads Git again
 //	git stale|read|gone|invalid               the state of the branch
 //	signal GATE=VERDICT [now=VERDICT]         a gate's verdict from here on
@@ -32,6 +32,10 @@ import (
 //	rollback to=STOP                          a person asks for a rollback
 //	rewritten REV                             the branch was rewritten to that revision alone
 //	state                                     prints the record
+//	others [NAME=STOP|complete|unknown ...]   the connected plans; those in conflicts=(NAME,...) name this one
+//	approve STOP author=X role=Y raise=REV [item=Z]
+//	disapprove                                no approval is on the branch
+//	recheck                                   how long the answer stays as it is
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata/dialogues", func(t *testing.T, path string) {
 		var w *world
@@ -139,8 +143,7 @@ func act(t *testing.T, w *world, d *datadriven.TestData) string {
 	case "state":
 		return w.String() + "\n"
 	}
-	d.Fatalf(t, "unknown verb %q", d.Cmd)
-	return ""
+	return beside(t, w, d)
 }
 
 func commitCmd(t *testing.T, w *world, d *datadriven.TestData) string {
@@ -181,6 +184,7 @@ func commitCmd(t *testing.T, w *world, d *datadriven.TestData) string {
 		if d.MaybeScanArgs(t, "unhold", &rev) {
 			c.Unhold = plan.Revision(rev)
 		}
+		d.MaybeScanArgs(t, "author", &c.Author)
 		c.Resume = d.HasArg("resume")
 		switch {
 		case d.HasArg("gone"):
@@ -190,6 +194,12 @@ func commitCmd(t *testing.T, w *world, d *datadriven.TestData) string {
 		}
 	})
 	w.git.Gone = d.HasArg("gone")
+	var path string
+	if d.MaybeScanArgs(t, "path", &path) {
+		v := w.versions[w.head.Revision]
+		v.Path = path
+		w.versions[v.Revision], w.head, w.valid = v, v, v
+	}
 	return w.String() + "\n"
 }
 

@@ -267,6 +267,9 @@ func (r *Record) rollback(in Input, d Decision) {
 		return
 	}
 	for _, c := range d.Undo {
+		if i := r.change(c); i >= 0 {
+			r.Changes[i].RolledBackAt = in.Now
+		}
 		if !slices.ContainsFunc(r.Holds, func(h HoldOf) bool { return h.Commit == c }) {
 			r.Holds = append(r.Holds, HoldOf{Commit: c, At: in.Now, Evidence: d.Evidence})
 		}

@@ -269,6 +269,9 @@ type Change struct {
 	// RollbackOf is set in the daemon's own reverts, from the trailer
 	// Changeover-Rollback-Of.
 	RollbackOf plan.Revision `json:"rollbackOf,omitempty"`
+	// RolledBackAt is when the daemon rolled the commit back: consent that was
+	// given to it before is void, also where its hold was lifted.
+	RolledBackAt time.Time `json:"rolledBackAt,omitzero"`
 	// Reverts names the commit that a person's git revert says it reverts.
 	Reverts plan.Revision `json:"reverts,omitempty"`
 	// Unhold and Resume are set from the trailers Changeover-Unhold and

@@ -24,6 +24,9 @@ type world struct {
 	verdicts map[string]gates.Verdict // by gate name, or REVISION/name
 	instant  map[string]gates.Verdict
 	lastIn   Input
+	// others and approvals are what the branch has beside the plan.
+	others    map[plan.Key]Other
+	approvals []Approval
 	// invalid heads: the newest valid version governs.
 	valid plan.Version
 }
@@ -81,6 +84,7 @@ func copyOf(p *plan.Plan) *plan.Plan {
 // input gathers what a decision reads, verdicts included.
 func (w *world) input() Input {
 	in := Input{Head: w.valid, Record: w.rec, Git: w.git, Observed: w.observed, Unmet: w.unmet, Limits: w.limits, Now: w.now}
+	in.Others, in.Approvals = w.others, w.approvals
 	if a := w.rec.Applied; a != nil {
 		in.Applied = w.versions[a.Revision]
 	}
@@ -227,6 +231,9 @@ func (w *world) String() string {
 	}
 	if r.Pending != nil {
 		fmt.Fprintf(&b, ", pending %v -> %s", r.Pending.Undo, r.Pending.Target)
+	}
+	if _, _, ok := (&state{Input: w.input()}).verifyGates(); ok {
+		fmt.Fprintf(&b, ", verifying %s", r.Verify.From)
 	}
 	if r.Halt != nil {
 		fmt.Fprintf(&b, ", halted %s", r.Halt.Reason)

@@ -1,0 +1,83 @@
+package decide
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// beside plays what is not the plan's own: other plans and approvals, and the
+// time until the answer changes by itself.
+func beside(t *testing.T, w *world, d *datadriven.TestData) string {
+	switch d.Cmd {
+	case "others":
+		w.others = map[plan.Key]Other{}
+		for _, a := range d.CmdArgs {
+			if a.Key != "conflicts" {
+				w.others[plan.ParseKey(a.Key, "default")] = otherAt(t, d, a.Vals[0])
+			}
+		}
+		var names []string
+		for _, a := range d.CmdArgs {
+			if a.Key == "conflicts" {
+				names = a.Vals
+			}
+		}
+		for _, name := range names {
+			key := plan.ParseKey(name, "default")
+			o := w.others[key]
+			o.Conflicts = true
+			w.others[key] = o
+		}
+		return ""
+	case "approve":
+		a := Approval{File: "approvals/" + w.head.Plan.Metadata.Name + "/a.yaml", Stop: position(t, d, d.CmdArgs[0].Key), At: w.now}
+		d.ScanArgs(t, "author", &a.Author)
+		d.ScanArgs(t, "role", &a.Role)
+		var raise string
+		d.ScanArgs(t, "raise", &raise)
+		a.Raise = plan.Revision(raise)
+		d.MaybeScanArgs(t, "item", &a.Item)
+		w.approvals = append(w.approvals, a)
+		return ""
+	case "disapprove":
+		w.approvals = nil
+		return ""
+	case "recheck":
+		if at := w.decide().RecheckAt; !at.IsZero() {
+			return "in " + at.Sub(w.now).String() + "\n"
+		}
+		return "never\n"
+	}
+	d.Fatalf(t, "unknown verb %q", d.Cmd)
+	return ""
+}
+
+func position(t *testing.T, d *datadriven.TestData, s string) plan.Position {
+	pos, err := plan.ParsePosition(s)
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return pos
+}
+
+// otherAt is a plan with the stops setup, gradual@50, gradual@100 and done.
+func otherAt(t *testing.T, d *datadriven.TestData, at string) Other {
+	it := plan.Itinerary{{Phase: "setup"}, {Phase: "gradual", Percent: 50}, {Phase: "gradual", Percent: 100}, {Phase: "done"}}
+	switch at {
+	case "unknown":
+		return Other{}
+	case "complete":
+		return Other{Known: true, At: it[3], Itinerary: it, Complete: true, Past: true}
+	case "nowhere":
+		return Other{Known: true, Itinerary: it}
+	}
+	pos := position(t, d, at)
+	if !slices.Contains(it, pos) {
+		d.Fatalf(t, "the other plan has no stop %s", at)
+	}
+	return Other{Known: true, At: pos, Itinerary: it, Past: pos != it[0]}
+}
