@@ -242,7 +242,7 @@ func (s *state) counts(rev plan.Revision) bool {
 
 func (s *state) breached() (Decision, bool) {
 	ev := s.breaches()
-	if len(ev) == 0 || s.Record.Applied == nil {
+	if len(ev) == 0 || s.Record.Applied == nil || !s.watched() {
 		return Decision{}, false
 	}
 	depth, frozen := s.answer(ev)

@@ -71,8 +71,9 @@ func (s *state) proposes(next plan.Position) plan.Position {
 	return next
 }
 
-// watched reports whether gates are still evaluated: for monitorFor after the
-// plan is complete, and again when it has something new to prove.
+// watched reports whether gates are still evaluated and answered: for monitorFor
+// after the plan is complete. Content that comes later asks them before it is
+// applied, and begins the watch anew.
 func (s *state) watched() bool {
 	until := s.watchedUntil()
 	return until.IsZero() || s.Now.Before(until)
@@ -85,7 +86,7 @@ func (s *state) watchedUntil() time.Time {
 	if at.IsZero() || a == nil || s.Applied.IsZero() || at.Before(a.Since) {
 		return time.Time{}
 	}
-	if _, more := s.itinerary().Next(a.Stop); more || s.declared() != a.Stop || s.Head.Content != a.Content {
+	if _, more := s.itinerary().Next(a.Stop); more || s.declared() != a.Stop {
 		return time.Time{}
 	}
 	return at.Add(time.Duration(s.Applied.Plan.Spec.MonitorFor))

@@ -22,7 +22,7 @@ func Wants(in Input) []Want {
 	}
 	var out []Want
 	eff := s.effective()
-	if a := s.Record.Applied; a != nil && !s.Applied.IsZero() && s.watched() {
+	if a := s.Record.Applied; a != nil && !s.Applied.IsZero() && (s.watched() || s.Head.Content != a.Content) {
 		out = append(out, Want{s.Applied, gates.Request{
 			Stop: eff, Effects: []plan.Effect{plan.Advance, plan.Pause, plan.Breaches}, Since: a.Since, Fresh: a.Backward,
 		}})
