@@ -17,7 +17,10 @@ type Other struct {
 	// At is where it is, or is going back to.
 	At        plan.Position
 	Itinerary plan.Itinerary
-	Complete  bool
+	// Complete: it is complete now. Completed: it was, and did not go back
+	// since; it may have got another stop, or other content, that has yet to
+	// prove itself.
+	Complete, Completed bool
 	// Past: it is past its first stop, or going there.
 	Past bool
 	// Conflicts: it names this plan among those it conflicts with.
@@ -40,7 +43,7 @@ func (o Other) fell(phase string) bool {
 		return false
 	}
 	if phase == plan.PhaseComplete {
-		return place(o.Itinerary, o.At) < len(o.Itinerary)-1
+		return !o.Completed && place(o.Itinerary, o.At) < len(o.Itinerary)-1
 	}
 	return slices.ContainsFunc(o.Itinerary, func(p plan.Position) bool { return p.Phase == phase })
 }

@@ -106,11 +106,14 @@ func standsAt(m Member, d *Decision) Other {
 	}
 	s := &state{Input: m.Input}
 	it := s.itinerary()
-	o := Other{Known: true, At: s.effective(), Itinerary: it, Complete: !s.Record.CompletedAt.IsZero()}
+	o := Other{Known: true, At: s.effective(), Itinerary: it}
+	if at := s.Record.CompletedAt; !at.IsZero() {
+		o.Completed, o.Complete = true, s.Record.Applied != nil && !at.Before(s.Record.Applied.Since)
+	}
 	far := s.furthest(it)
 	lower := func(to plan.Position) {
 		if after(it, o.At, to) {
-			o.At, o.Complete = to, false
+			o.At, o.Complete, o.Completed = to, false, false
 		}
 	}
 	if mv := s.Record.Move; mv != nil && backward(mv) {
@@ -123,7 +126,7 @@ func standsAt(m Member, d *Decision) Other {
 		case Advance:
 			far = d.Target
 		case Complete:
-			o.Complete = true
+			o.Complete, o.Completed = true, true
 		}
 	}
 	o.Past = len(it) > 0 && after(it, far, it[0])

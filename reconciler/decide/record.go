@@ -335,8 +335,8 @@ func (r Record) Finish(now time.Time) Record {
 			a.Since = old.Since
 		}
 	}
-	if m.Verb != Advance && a.Since.Equal(now) {
-		r.CompletedAt = time.Time{} // what serves now has yet to prove itself
+	if a.Backward {
+		r.CompletedAt = time.Time{}
 	}
 	r.Applied, r.Move, r.Verify = &a, nil, nil
 	if m.Verb == Rollback {

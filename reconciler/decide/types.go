@@ -193,7 +193,9 @@ type Record struct {
 	Serial int64 `json:"serial,omitempty"`
 	// LiftedAt is when a hold was last lifted by a person.
 	LiftedAt time.Time `json:"liftedAt,omitzero"`
-	// CompletedAt is when the last stop's advance gates first passed.
+	// CompletedAt is when the last stop's advance gates first passed. It is
+	// forgotten when the plan goes back; where Applied.Since is later, what is
+	// applied now has yet to prove itself.
 	CompletedAt time.Time `json:"completedAt,omitzero"`
 }
 
