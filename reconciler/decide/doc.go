@@ -10,15 +10,19 @@
 //
 //	 1  suspend                                            Hold Suspended
 //	 2  plan gone from Git, breach                         Rollback Breach to the first stop
+//	    the same, a dependency fell                        Rollback DependencyLost to the first stop
 //	    plan gone from Git                                 Hold Orphaned
 //	 3  the plan at head is not valid                      the last valid version governs; where
 //	                                                       it would go forward: Hold Invalid
 //	 4  declared behind furthest                           Retreat Lowered
+//	4a  a plan that this one depends on is known to be     Rollback DependencyLost to the first
+//	    below what is needed of it; past the first stop    stop, every raise undone
 //	 5  a backward move under way                          resume it; while it fails it takes up
 //	                                                       newer content
 //	 6  a rollback gate breached, onBreach revert, in      Rollback Breach
-//	    its window
+//	    its window; not once monitorFor is over
 //	 7  the same, but freeze or outside the window         Halt BreachFrozen
+//	7a  a verify gate is false after a rollback            Halt VerifyFailed, once
 //	 8  a forward move under way                           resume it; while it fails, or waits
 //	                                                       for health, it takes up newer content;
 //	                                                       after a row 7, or while Git is stale,
@@ -29,18 +33,29 @@
 //	10  effective stop not on the declared itinerary       Hold OffItinerary
 //	    another gateway, and not at the first stop         Hold GatewayChanged
 //	11  live content changed                               Apply, after every forward check but
+//	                                                       those of a stop that is entered,
 //	                                                       health, bake and advance gates
 //	    quiet content changed                              Apply
-//	12  same stop, last, baked, advance gates pass         Complete
-//	13  same stop                                          Hold Steady
+//	12  same stop, last, baked, advance gates pass         Complete; once monitorFor is over
+//	                                                       whatever the gates say
+//	13  same stop                                          Hold Steady; with Propose where
+//	                                                       promotion is auto, the stop has baked
+//	                                                       and its gates pass
 //	14  ahead, halted                                      Hold Halted
 //	15  ahead, Git not read for gitMaxAge                  Hold GitStale
+//	    ahead, a rollback is being verified                Hold Verifying
 //	16  ahead, and a requirement unmet at the first stop,  Hold, with the reason of the first
-//	    too many rollbacks today, manual phase, cooldown,  that blocks; the message names all
-//	    bake, pause, advance or enter gate, or a rollback
-//	    expression true without its `for`
+//	    a dependency short, unknown or not there, a        that blocks, in this order; the
+//	    conflicting plan past its first stop or unknown,   message names all
+//	    windows, notBefore, manual phase, approvals,
+//	    checklist, cooldown, bake, pause, advance or
+//	    enter gate, or a rollback expression true
+//	    without its `for`
 //	17  ahead, cluster or gateway not healthy              Hold NotHealthy
 //	18  otherwise                                          Advance to the next stop
+//
+// Too many rollbacks in a day halt the plan (row 14). Connected plans are decided
+// by Group.
 //
 // # Moves
 //

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
@@ -202,6 +203,7 @@ func (s *state) bakes(b *blockers) {
 // pauses blocks while a pause gate of the effective stop is true, and, as no
 // data is never a pass, while one is not known to be false.
 func (s *state) pauses(b *blockers) {
+	s.missing(b, plan.Pause, s.effective(), s.Applied)
 	for _, r := range s.results(plan.Pause, s.effective(), s.Applied.Revision) {
 		switch r.Verdict {
 		case gates.Fail:
@@ -226,9 +228,7 @@ func (s *state) gatesBlock(b *blockers, e plan.Effect, stop plan.Position, rev p
 	if rev == s.Applied.Revision && !s.Applied.IsZero() {
 		v = s.Applied
 	}
-	seen := map[string]bool{}
 	for _, r := range s.results(e, stop, rev) {
-		seen[r.Name] = true
 		switch r.Verdict {
 		case gates.Pass:
 		case gates.NoData:
@@ -239,12 +239,17 @@ func (s *state) gatesBlock(b *blockers, e plan.Effect, stop plan.Position, rev p
 			b.add(GateFailed, time.Time{}, "%s %s", e, describe(gates.Results{r}))
 		}
 	}
-	ph := v.Plan.Phase(stop.Phase)
-	if ph == nil {
+	s.missing(b, e, stop, v)
+}
+
+// missing blocks for every gate of a version that was not evaluated.
+func (s *state) missing(b *blockers, e plan.Effect, stop plan.Position, v plan.Version) {
+	if v.IsZero() || v.Plan.Phase(stop.Phase) == nil {
 		return
 	}
-	for _, g := range ph.GatesOf(e) {
-		if !seen[g.Name] {
+	rs := s.results(e, stop, v.Revision)
+	for _, g := range v.Plan.Phase(stop.Phase).GatesOf(e) {
+		if !slices.ContainsFunc(rs, func(r gates.Result) bool { return r.Name == g.Name }) {
 			b.add(GateNoData, time.Time{}, "%s gate %s at %s was not evaluated", e, g.Name, stop)
 		}
 	}
@@ -254,6 +259,7 @@ func (s *state) gatesBlock(b *blockers, e plan.Effect, stop plan.Position, rev p
 // its `for` is not, as going on now would only be undone; and while an alarm is
 // blind, as nothing would undo it.
 func (s *state) breaching(b *blockers) {
+	s.missing(b, plan.Breaches, s.effective(), s.Applied)
 	for _, r := range s.Verdicts {
 		if r.Effect != plan.Breaches || r.Stop != s.effective() {
 			continue

@@ -387,7 +387,7 @@ func (h *travel) proposes(t *rapid.T, in Input, d Decision) {
 	next, _ := in.Head.Plan.Itinerary().Next(in.Head.Plan.Spec.Position)
 	after := keepsAfter(in)
 	if in.Head.Plan.Spec.Promotion != plan.PromotionAuto || d.Verb != Hold || d.Propose != next || in.Record.Halt != nil ||
-		in.Record.Applied.Stop != in.Head.Plan.Spec.Position || len(after) > 0 {
+		in.Record.Applied.Stop != in.Head.Plan.Spec.Position || len(after) > 0 || in.Head.Plan.Phase(next.Phase).Manual && next.Phase == "sunset" {
 		t.Fatalf("proposes %s, kept by %v: %+v", d.Propose, after, d)
 	}
 }
