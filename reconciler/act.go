@@ -153,7 +153,11 @@ func effect(ctx context.Context, d time.Duration) (context.Context, context.Canc
 
 // moveTraffic brings the gateway to a stop and returns when it was observed.
 func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Position, since time.Time) error {
-	return w.moveTrafficWithin(ctx, trafficDeadline, v, stop, since)
+	d := trafficDeadline
+	if m := w.rec.Move; w.hurried && m != nil && m.Attempts == 0 {
+		d = cascadeDeadline
+	}
+	return w.moveTrafficWithin(ctx, d, v, stop, since)
 }
 
 func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.Version, stop plan.Position, since time.Time) error {

@@ -97,6 +97,11 @@ func (r *Reconciler) poll(ctx context.Context) {
 	for key := range b.plans {
 		r.worker(key)
 	}
+	if old.head != b.head {
+		r.mu.Lock()
+		r.regroup()
+		r.mu.Unlock()
+	}
 	if old.head != b.head || old.err != "" {
 		r.wakeAll()
 	}
@@ -106,7 +111,7 @@ func (r *Reconciler) wakeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key := range r.plans {
-		r.queue.Add(key)
+		r.queue.Add(r.group(key)[0])
 	}
 }
 
@@ -148,7 +153,27 @@ func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, erro
 		plan.Sort(hp.problems)
 		b.plans[key] = hp
 	}
+	b.connect(files)
 	return b, nil
+}
+
+// connect adds what is wrong with how the plans hang together.
+func (b *branch) connect(files []PlanFile) {
+	var docs []*plan.Document
+	keys := map[string]plan.Key{} // by file
+	for _, f := range files {
+		if f.Document != nil && f.Version.Plan != nil && f.Version.Plan.Metadata.Name != "" {
+			docs = append(docs, f.Document)
+			keys[f.Document.File] = f.Version.Plan.Key()
+		}
+	}
+	for _, p := range plan.Connect(docs) {
+		key := keys[p.File]
+		hp := b.plans[key]
+		hp.problems = append(slices.Clone(hp.problems), p)
+		plan.Sort(hp.problems)
+		b.plans[key] = hp
+	}
 }
 
 // check looks into a file, unless this very text was looked into at the head

@@ -359,5 +359,5 @@ func (r *Reconciler) Wake(key plan.Key) {
 	w.mu.Lock()
 	w.woken = true
 	w.mu.Unlock()
-	r.queue.Add(key)
+	r.enqueue(key)
 }

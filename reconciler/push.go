@@ -21,36 +21,66 @@ type pushResult struct {
 	newer  bool // the branch moved on: take in what came, then push again
 }
 
-// startPush sends the pending revert to the branch, beside everything else:
-// neither traffic nor cluster waits for it, nor it for them.
-func (w *worker) startPush(ctx context.Context) {
-	p := w.rec.Pending
-	if p == nil || p.Branch != "" || ctx.Err() != nil || w.r.fenced() != nil {
+// pushJob is the pending revert of one plan on its way to the branch.
+type pushJob struct {
+	w    *worker
+	of   decide.Pending
+	undo Undo
+	seen plan.Revision
+}
+
+// startPush sends the pending reverts of connected plans to the branch, in one
+// push, beside everything else: neither traffic nor cluster waits for it, nor it
+// for them.
+func (r *Reconciler) startPush(ctx context.Context, ws []*worker) {
+	if ctx.Err() != nil || r.fenced() != nil {
 		return
+	}
+	var jobs []pushJob
+	for _, w := range ws {
+		if job, ok := w.pushJob(); ok {
+			jobs = append(jobs, job)
+		}
+	}
+	if len(jobs) == 0 {
+		return
+	}
+	r.pushes.Go(func() {
+		ctx, cancel := effect(ctx, gitDeadline)
+		defer cancel()
+		results := make([]pushResult, len(jobs))
+		if err := guarded(r.o.Log, "push the revert", func() error {
+			r.push(ctx, jobs, results)
+			return nil
+		}); err != nil {
+			for i := range results {
+				results[i] = pushResult{err: err}
+			}
+		}
+		for i, job := range jobs {
+			results[i].of = job.of
+			job.w.mu.Lock()
+			job.w.pushing, job.w.pushed = false, &results[i]
+			job.w.mu.Unlock()
+		}
+		r.enqueue(jobs[0].w.key)
+	})
+}
+
+// pushJob is what the plan has to push, where it may be tried now. It counts as
+// being pushed from here on.
+func (w *worker) pushJob() (pushJob, bool) {
+	p := w.rec.Pending
+	if p == nil || p.Branch != "" {
+		return pushJob{}, false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pushing || w.pushed != nil || w.r.o.Now().Before(w.pushAfter) && w.pushBegun.After(w.r.gitBackAt()) {
-		return
+		return pushJob{}, false
 	}
 	w.pushing, w.pushBegun = true, w.r.o.Now()
-	of, u, seen := *p, w.undo(*p), w.rec.Seen
-	w.r.pushes.Go(func() {
-		ctx, cancel := effect(ctx, gitDeadline)
-		defer cancel()
-		var res pushResult
-		if err := guarded(w.log, "push the revert", func() error {
-			res = w.r.push(ctx, u, seen)
-			return nil
-		}); err != nil {
-			res = pushResult{err: err}
-		}
-		res.of = of
-		w.mu.Lock()
-		w.pushing, w.pushed = false, &res
-		w.mu.Unlock()
-		w.r.queue.Add(w.key)
-	})
+	return pushJob{w: w, of: *p, undo: w.undo(*p), seen: w.rec.Seen}, true
 }
 
 // undo puts the pending revert in the terms of Source.
@@ -83,22 +113,35 @@ func evidence(rs gates.Results) string {
 }
 
 // push reads the branch first: what people committed after the breach wins.
-func (r *Reconciler) push(ctx context.Context, u Undo, seen plan.Revision) pushResult {
+func (r *Reconciler) push(ctx context.Context, jobs []pushJob, results []pushResult) {
 	begun := r.o.Now()
 	r.poll(ctx)
 	b := r.branchNow()
-	if b.err != "" {
-		return pushResult{err: errors.New(b.err)}
+	var undos []Undo
+	var at []int
+	for i, job := range jobs {
+		switch {
+		case b.err != "":
+			results[i] = pushResult{err: errors.New(b.err)}
+		case b.head != job.seen:
+			results[i] = pushResult{newer: true}
+		default:
+			undos, at = append(undos, job.undo), append(at, i)
+		}
 	}
-	if b.head != seen {
-		return pushResult{newer: true}
+	if len(undos) == 0 {
+		return
 	}
-	pushed, err := r.o.Source.Push(ctx, u)
-	r.metrics.git("push", r.o.Now().Sub(begun), err)
-	if err == nil {
+	landed := false
+	for n, i := range at {
+		pushed, err := r.o.Source.Push(ctx, undos[n])
+		r.metrics.git("push", r.o.Now().Sub(begun), err)
+		results[i] = pushResult{pushed: pushed, err: err}
+		landed = landed || err == nil
+	}
+	if landed {
 		r.poll(ctx)
 	}
-	return pushResult{pushed: pushed, err: err}
 }
 
 // takePush takes in the answer of a push that has ended.

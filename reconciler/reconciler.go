@@ -78,6 +78,7 @@ type Reconciler struct {
 	mu     sync.Mutex
 	branch branch
 	plans  map[plan.Key]*worker
+	groups map[plan.Key][]plan.Key // of connected plans, by each of them
 }
 
 // New checks the options. It starts nothing.
@@ -146,7 +147,7 @@ func (r *Reconciler) loadKeys(ctx context.Context) error {
 	}
 	for _, k := range keys {
 		r.worker(k)
-		r.queue.Add(k)
+		r.enqueue(k)
 	}
 	return nil
 }
@@ -160,7 +161,11 @@ func (r *Reconciler) serve(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() == nil {
-			r.queue.AddAfter(key, r.workOnce(ctx, key))
+			group := r.groupOf(key)
+			again := r.workOnce(ctx, key)
+			for _, k := range group {
+				r.enqueueAfter(k, again) // it may belong to another now
+			}
 		}
 		r.queue.Done(key)
 	}

@@ -36,7 +36,7 @@ func (r *Reconciler) RequestRollback(ctx context.Context, key plan.Key, to plan.
 	}
 	w.request = req
 	w.mu.Unlock()
-	r.queue.Add(key)
+	r.enqueue(key)
 	select {
 	case err := <-req.done:
 		if err != nil {

@@ -1,9 +1,7 @@
 package reconciler
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,9 +17,15 @@ import (
 // worker is one plan's state in memory. All but the fields below mu is touched
 // by the plan's own work alone, which is one at a time.
 type worker struct {
-	r   *Reconciler
-	key plan.Key
-	log *slog.Logger
+	r    *Reconciler
+	key  plan.Key
+	log  *slog.Logger
+	busy sync.Mutex // held while the plan is worked
+	// links are the plans with which the version that governs is connected;
+	// guarded by the Reconciler's mu.
+	links []plan.Key
+	// hurried: others of the group wait for the traffic of this plan.
+	hurried bool
 
 	loaded   bool
 	rec      decide.Record
@@ -63,48 +67,6 @@ func newWorker(r *Reconciler, key plan.Key) *worker {
 	}
 }
 
-// workOnce works a plan and returns how long to wait before the next time. A
-// panic is the plan's own error and stops no other.
-func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Duration) {
-	w := r.worker(key)
-	begun := r.o.Now()
-	err := guarded(w.log, "work the plan", func() error { return w.work(ctx) })
-	r.metrics.worked(key, r.o.Now().Sub(begun), err)
-	w.mu.Lock()
-	w.worked = true
-	if err != nil {
-		w.status.Error = err.Error()
-	}
-	if !w.loaded {
-		// Nothing is known of the plan, and so nothing watches over it.
-		w.status.State, w.status.Decision.Message = StateDegraded, w.status.Error
-	}
-	recheck := w.status.Decision.RecheckAt
-	w.mu.Unlock()
-	if err != nil {
-		w.failures++
-		if w.failures == 1 && !w.loaded {
-			r.o.Notifier.Notify(ctx, key, Entry{At: begun, Verb: decide.Halt, Message: "the plan is not watched: " + err.Error()}, true)
-		}
-		if w.failures == 1 || w.failures%10 == 0 {
-			w.log.Error("the plan could not be worked; it is tried again", "err", err.Error(), "attempts", w.failures)
-		}
-		return min(backoff(w.failures), max(r.o.Interval, time.Second))
-	}
-	w.failures = 0
-	again = r.o.Interval
-	if m := w.rec.Move; m != nil && m.Attempts > 0 {
-		again = min(again, backoff(m.Attempts))
-	}
-	if w.waiting != "" {
-		again = min(again, waitingInterval) // watches wake it sooner
-	}
-	if !recheck.IsZero() {
-		again = min(again, max(recheck.Sub(r.o.Now()), time.Millisecond))
-	}
-	return again
-}
-
 // waitingInterval is how often is looked whether what a move waits for is there.
 const waitingInterval = 2 * time.Second
 
@@ -125,60 +87,6 @@ func backoff(attempts int) time.Duration {
 	d := time.Second << min(attempts-1, 9)
 	d = min(d, 5*time.Minute)
 	return d - rand.N(d/4+1)
-}
-
-// work is one evaluation: gather, decide, write the intent down, carry it out,
-// report.
-func (w *worker) work(ctx context.Context) error {
-	w.waited, w.waiting = w.waiting, ""
-	if err := w.load(ctx); err != nil {
-		return err
-	}
-	in, err := w.gather(ctx)
-	if err != nil {
-		return err
-	}
-	if in.Head.IsZero() && in.Record.Applied == nil {
-		w.report(ctx, in, decide.Decide(in), nil)
-		return nil
-	}
-	w.takePush(ctx)
-	in.Record = w.rec
-	d, answer := w.decide(in)
-	next, err := w.digests(ctx, w.rec.Settle(in).Begin(in, d))
-	if err == nil {
-		w.save(ctx, next)
-		if d.Verb == decide.Advance || d.Verb == decide.Apply {
-			// Going back waits for no disk; going forward does.
-			err = w.unsaved
-		}
-	}
-	if err != nil {
-		answer(err)
-		return err
-	}
-	defer answer(nil)
-	return cmp.Or(w.act(ctx, in, d), w.unsaved)
-}
-
-// act carries out what was written down, and reports it.
-func (w *worker) act(ctx context.Context, in decide.Input, d decide.Decision) error {
-	w.announce(ctx, in, d)
-	var failed error
-	if !in.Head.IsZero() && !in.Head.Plan.Spec.Suspend {
-		failed = w.carryOut(ctx, &in, d)
-	}
-	w.startPush(ctx)
-	in.Record = w.rec
-	if errors.Is(failed, errMoving) {
-		failed = nil
-	}
-	w.report(ctx, in, d, cmp.Or(failed, w.unsaved))
-	if failed == nil && moves(d) && w.waiting == "" {
-		// What comes next may be decided at once.
-		w.r.queue.Add(w.key)
-	}
-	return failed
 }
 
 // moves reports whether the decision changed what was applied.
