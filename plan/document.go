@@ -2,11 +2,9 @@ package plan
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-	syaml "sigs.k8s.io/yaml"
 )
 
 // maxProblems is how many problems of one file are reported.
@@ -59,24 +57,10 @@ func decode(file string, src []byte) (*Document, []Problem) {
 // read is Decode without defaults and validation. The walker is nil where there
 // was nothing to walk.
 func read(file string, src []byte) (*Document, *walker, []Problem) {
-	d := &Document{File: file, Source: src, Plan: &Plan{}, text: newText(string(src)), nodes: map[string]place{}}
-	if ps := d.scan(); len(ps) > 0 {
-		return d, nil, ps
-	}
-	root, ps := d.parse()
-	if root == nil {
-		return d, nil, ps
-	}
-	w := &walker{d: d, problems: ps}
-	d.nodes[""] = place{value: root}
-	if !w.value("", root, reflect.TypeFor[Plan]()) {
-		return d, nil, w.problems
-	}
-	if err := syaml.UnmarshalStrict(w.json, d.Plan, syaml.DisallowUnknownFields); err != nil {
-		// The walk lets only what fits the types through.
-		w.add(root, "internal", fmt.Sprintf("read the plan: %v", err), "this is a defect of Changeover; please report it")
-	}
-	return d, w, w.problems
+	p := &Plan{}
+	d, w, ps := readAs(file, src, p)
+	d.Plan = p
+	return d, w, ps
 }
 
 // Locate returns the line and column, both from 1, of a field's value. Path is

@@ -91,7 +91,8 @@ type field struct {
 	required bool
 }
 
-// fieldsOf lists the fields of every struct type of a plan, in order.
+// fieldsOf lists the fields of every struct type of a plan and of an approval,
+// in order.
 var fieldsOf = func() map[reflect.Type][]field {
 	all := map[reflect.Type][]field{}
 	var visit func(t reflect.Type)
@@ -115,6 +116,7 @@ var fieldsOf = func() map[reflect.Type][]field {
 		}
 	}
 	visit(reflect.TypeFor[Plan]())
+	visit(reflect.TypeFor[Approval]())
 	return all
 }()
 

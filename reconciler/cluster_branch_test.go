@@ -157,13 +157,27 @@ func (b *memoryBranch) Files(context.Context, plan.Revision) (fs.FS, error) {
 	return nil, fs.ErrNotExist
 }
 
-// Push implements reconciler.Source.
-func (b *memoryBranch) Push(_ context.Context, u reconciler.Undo) (reconciler.Pushed, error) {
+// Propose implements reconciler.Source: nobody merges here.
+func (b *memoryBranch) Propose(context.Context, plan.Key, plan.Position, string) (string, error) {
+	return "aside", nil
+}
+
+// Approvals implements reconciler.Source: there are none.
+func (b *memoryBranch) Approvals(context.Context, plan.Key, plan.Revision) ([]decide.Approval, error) {
+	return nil, nil
+}
+
+// Push implements reconciler.Source, for the only plan that there is.
+func (b *memoryBranch) Push(_ context.Context, us []reconciler.Undo) ([]reconciler.Pushed, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return reconciler.Pushed{}, b.fail
+		return nil, b.fail
 	}
+	return []reconciler.Pushed{b.undo(us[0])}, nil
+}
+
+func (b *memoryBranch) undo(u reconciler.Undo) reconciler.Pushed {
 	head := b.commits[len(b.commits)-1]
 	out := reconciler.Pushed{Outcome: reconciler.PushedNothing, Head: head.version.Revision}
 	text, at := head.text, head.version.Plan.Spec.Position
@@ -187,17 +201,17 @@ func (b *memoryBranch) Push(_ context.Context, u reconciler.Undo) (reconciler.Pu
 		made = append(made, revert{text, rev})
 	}
 	if len(made) == 0 {
-		return out, nil
+		return out
 	}
 	if at != u.Target {
-		return reconciler.Pushed{}, &reconciler.MismatchError{Want: u.Target, Got: at}
+		return reconciler.Pushed{Err: &reconciler.MismatchError{Want: u.Target, Got: at}}
 	}
 	for _, m := range made {
 		out.Head = b.add(m.text, m.of)
 		out.Commits = append(out.Commits, out.Head)
 	}
 	out.Outcome = reconciler.PushedHead
-	return out, nil
+	return out
 }
 
 // newMemoryRig is a clusterRig whose branch is in memory.

@@ -145,9 +145,9 @@ type toldSource struct {
 	g *clusterRig
 }
 
-func (s toldSource) Push(ctx context.Context, u reconciler.Undo) (reconciler.Pushed, error) {
+func (s toldSource) Push(ctx context.Context, us []reconciler.Undo) ([]reconciler.Pushed, error) {
 	s.g.begins("Push")
-	p, err := s.Source.Push(ctx, u)
+	p, err := s.Source.Push(ctx, us)
 	if err == nil {
 		s.g.j.add("push")
 	}

@@ -224,8 +224,8 @@ func TestWhatIsQuarantinedIsNotApplied(t *testing.T) {
 // unpushable is a source whose remote takes nothing.
 type unpushable struct{ reconciler.Source }
 
-func (unpushable) Push(context.Context, reconciler.Undo) (reconciler.Pushed, error) {
-	return reconciler.Pushed{}, &reconciler.RemoteError{Kind: reconciler.RemoteAuth, Op: "push", Text: "no"}
+func (unpushable) Push(context.Context, []reconciler.Undo) ([]reconciler.Pushed, error) {
+	return nil, &reconciler.RemoteError{Kind: reconciler.RemoteAuth, Op: "push", Text: "no"}
 }
 
 func TestNothingIsBegunWithoutTheLease(t *testing.T) {

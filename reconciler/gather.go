@@ -59,6 +59,9 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	if in.Head.IsZero() {
 		in.Head = in.Applied
 	}
+	if err := w.readApprovals(ctx, b.head, &in); err != nil {
+		return in, err
+	}
 	in.Record = w.rec
 	w.observe(ctx, in)
 	in.Observed = w.observed
@@ -117,6 +120,20 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 	if problems, ok := b.unnamed[in.Head.Path]; ok && in.Git.Gone {
 		// The file is there but so broken that it names no plan.
 		in.Git.Gone, in.Git.Invalid = false, firstError(problems)
+	}
+	return nil
+}
+
+// readApprovals reads the approvals on the branch, for a plan that has roles.
+func (w *worker) readApprovals(ctx context.Context, head plan.Revision, in *decide.Input) error {
+	if in.Head.IsZero() || len(in.Head.Plan.Spec.Roles) == 0 || head == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	var err error
+	if in.Approvals, err = w.r.o.Source.Approvals(ctx, w.key, head); err != nil {
+		return fmt.Errorf("read the approvals: %w", err)
 	}
 	return nil
 }

@@ -211,6 +211,7 @@ func (t *turn) report(ctx context.Context) {
 	w, failed := t.w, t.err
 	t.err = nil
 	t.try("report", func() error {
+		w.startPropose(ctx, t.d)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved))
 		if failed == nil && moves(t.d) && w.waiting == "" {

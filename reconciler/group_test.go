@@ -270,4 +270,3 @@ func TestADependencyOnItselfByWayOfAnotherIsInvalid(t *testing.T) {
 		t.Errorf("problems are %v", st.Problems)
 	}
 }
-

@@ -95,9 +95,9 @@ type killedSource struct {
 	k *killer
 }
 
-func (s killedSource) Push(ctx context.Context, u reconciler.Undo) (p reconciler.Pushed, err error) {
+func (s killedSource) Push(ctx context.Context, us []reconciler.Undo) (p []reconciler.Pushed, err error) {
 	err = s.k.do("pushing the revert", func() error {
-		p, err = s.Source.Push(ctx, u)
+		p, err = s.Source.Push(ctx, us)
 		return err
 	})
 	return p, err

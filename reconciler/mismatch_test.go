@@ -13,10 +13,10 @@ import (
 // crookedSource finds that no revert leads to the target.
 type crookedSource struct{ reconciler.Source }
 
-func (crookedSource) Push(context.Context, reconciler.Undo) (reconciler.Pushed, error) {
-	return reconciler.Pushed{}, &reconciler.MismatchError{
+func (crookedSource) Push(context.Context, []reconciler.Undo) ([]reconciler.Pushed, error) {
+	return []reconciler.Pushed{{Err: &reconciler.MismatchError{
 		Want: plan.Position{Phase: "gradual", Percent: 10}, Got: plan.Position{Phase: "setup"},
-	}
+	}}}, nil
 }
 
 func TestARevertThatLeadsElsewhereHaltsAndTrafficStaysBack(t *testing.T) {

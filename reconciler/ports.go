@@ -35,12 +35,20 @@ type Source interface {
 	// Contains reports whether old is head or an ancestor of it. An unknown
 	// old is not.
 	Contains(ctx context.Context, head, old plan.Revision) (bool, error)
+	// Propose puts a commit that declares the position for the plan on a
+	// branch of its own at the remote, and returns that branch's name. Nothing
+	// is pushed where it has such a commit already.
+	Propose(ctx context.Context, key plan.Key, to plan.Position, message string) (branch string, err error)
+	// Approvals are those of a plan at a revision, sorted by file. Files that
+	// cannot be read as one are left out.
+	Approvals(ctx context.Context, key plan.Key, rev plan.Revision) ([]decide.Approval, error)
 	// Files are those of the repository at a revision, whole and read-only.
 	// It is an fs.ReadLinkFS; submodules are empty folders.
 	Files(ctx context.Context, rev plan.Revision) (fs.FS, error)
-	// Push builds the undo as revert commits on the remote's head, and pushes
-	// them with compare-and-swap, recomputing after a lost race.
-	Push(ctx context.Context, u Undo) (Pushed, error)
+	// Push builds the undos as revert commits on the remote's head, one after
+	// the other, and pushes all of them at once with compare-and-swap,
+	// recomputing after a lost race. It answers for each undo.
+	Push(ctx context.Context, us []Undo) ([]Pushed, error)
 }
 
 // PlanFile is one MigrationPlan document of a revision.
@@ -76,6 +84,9 @@ type Pushed struct {
 	Commits []plan.Revision // the reverts made, newest first
 	Branch  string          // for PushedBranch: where they are
 	Notes   []string        // paths left alone, conflicts; for people
+	// Err is why this undo could not be built, a *MismatchError, or nil: the
+	// others of the push are on the branch all the same.
+	Err error
 }
 
 // PushOutcome classifies a push that did not fail.

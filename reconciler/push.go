@@ -132,14 +132,16 @@ func (r *Reconciler) push(ctx context.Context, jobs []pushJob, results []pushRes
 	if len(undos) == 0 {
 		return
 	}
-	landed := false
+	pushed, err := r.o.Source.Push(ctx, undos)
+	r.metrics.git("push", r.o.Now().Sub(begun), err)
 	for n, i := range at {
-		pushed, err := r.o.Source.Push(ctx, undos[n])
-		r.metrics.git("push", r.o.Now().Sub(begun), err)
-		results[i] = pushResult{pushed: pushed, err: err}
-		landed = landed || err == nil
+		if err != nil {
+			results[i] = pushResult{err: err}
+			continue
+		}
+		results[i] = pushResult{pushed: pushed[n], err: pushed[n].Err}
 	}
-	if landed {
+	if err == nil {
 		r.poll(ctx)
 	}
 }

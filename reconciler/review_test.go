@@ -43,11 +43,11 @@ func (s *slowSource) Plans(ctx context.Context, rev plan.Revision) ([]reconciler
 	return s.Source.Plans(ctx, rev)
 }
 
-func (s *slowSource) Push(ctx context.Context, u reconciler.Undo) (reconciler.Pushed, error) {
+func (s *slowSource) Push(ctx context.Context, us []reconciler.Undo) ([]reconciler.Pushed, error) {
 	if _, f := s.hooks(); f != nil {
 		f()
 	}
-	return s.Source.Push(ctx, u)
+	return s.Source.Push(ctx, us)
 }
 
 func newSlowRig(t *testing.T) (*rig, *slowSource) {

@@ -53,7 +53,9 @@ type worker struct {
 	woken   bool   // a live object changed since the cluster was last observed
 	saved   Status // the status as last saved
 	pushing bool
-	pushed  *pushResult // the answer of a push that was not taken in yet
+	// proposed is what promotion: auto asked for last.
+	proposed proposal
+	pushed   *pushResult // the answer of a push that was not taken in yet
 	// No push is begun before pushAfter, unless the remote came back after
 	// the last was begun.
 	pushAfter, pushBegun time.Time

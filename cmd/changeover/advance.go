@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/git"
 )
 
 func (a *app) advanceCommand() *cobra.Command {
@@ -43,7 +44,7 @@ holds now; this folder's files and branches are not touched. The daemon moves on
 		if err != nil {
 			return errors.Join(err, h.repo.Close())
 		}
-		if aside := fmt.Sprintf("changeover/advance-%s-%s", h.key.Name, *p.to); *direct {
+		if aside := git.AdvanceBranch(h.key, *p.to); *direct {
 			p.refused = "leave --direct out to put the commit on branch " + aside
 		} else {
 			p.branch = aside

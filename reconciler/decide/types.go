@@ -68,6 +68,7 @@ const (
 	NotHealthy       Reason = "NotHealthy"
 	GatesPassed      Reason = "GatesPassed"
 	Entering         Reason = "Entering"
+	Proposed         Reason = "Proposed" // in the history: promotion: auto
 )
 
 // Input is everything that a decision reads.

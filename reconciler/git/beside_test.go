@@ -359,7 +359,7 @@ func TestUndoRestoresWhatThePlanReads(t *testing.T) {
 		before := f.hostHead()
 		u := undo("gradual@25", "gradual@10", bad)
 		u.Good = good
-		if _, err := f.openReading(&overlays{}).Push(t.Context(), u); !errors.Is(err, reconciler.ErrMismatch) || !strings.Contains(err.Error(), sharedFile) {
+		if _, err := pushOne(f.openReading(&overlays{}), u); !errors.Is(err, reconciler.ErrMismatch) || !strings.Contains(err.Error(), sharedFile) {
 			t.Errorf("got %v, want a mismatch that names the base", err)
 		}
 		if f.hostHead() != before {

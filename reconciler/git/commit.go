@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -43,26 +44,29 @@ func (r *Repository) Commit(ctx context.Context, e Edit) (reconciler.Pushed, err
 		return reconciler.Pushed{}, errors.New("commit: neither a position nor a trailer is given")
 	}
 	at := r.o.Now()
-	build := func(ctx context.Context, head plumbing.Hash) (*proposal, error) {
-		c, err := r.store.commit(head)
-		if err != nil {
-			return nil, err
-		}
-		p := &proposal{b: newBuilder(r.store), tip: head}
-		tree, err := r.edited(ctx, p.b, c, e)
-		if err != nil || tree == c.tree && len(e.Trailers) == 0 {
-			return p, err
-		}
-		subject, body, _ := strings.Cut(strings.TrimSpace(e.Message), "\n")
-		trailers := append([][2]string{{trailerPlan, e.Key.String()}}, e.Trailers...)
-		p.tip = p.b.putCommit(tree, head, r.o.Author, at, compose(oneLine(subject), []string{body}, trailers))
-		p.commits = []plan.Revision{revision(p.tip)}
-		return p, nil
-	}
+	build := func(ctx context.Context, head plumbing.Hash) (*proposal, error) { return r.edit(ctx, e, head, at) }
 	if e.Branch == "" || e.Branch == r.o.Branch {
 		return r.propose(ctx, "", build)
 	}
 	return r.commitAside(ctx, e.Branch, build)
+}
+
+// edit builds the commit on a head; without one where nothing would change.
+func (r *Repository) edit(ctx context.Context, e Edit, head plumbing.Hash, at time.Time) (*proposal, error) {
+	c, err := r.store.commit(head)
+	if err != nil {
+		return nil, err
+	}
+	p := &proposal{b: newBuilder(r.store), tip: head}
+	tree, err := r.edited(ctx, p.b, c, e)
+	if err != nil || tree == c.tree && len(e.Trailers) == 0 {
+		return p, err
+	}
+	subject, body, _ := strings.Cut(strings.TrimSpace(e.Message), "\n")
+	trailers := append([][2]string{{trailerPlan, e.Key.String()}}, e.Trailers...)
+	p.tip = p.b.putCommit(tree, head, r.o.Author, at, compose(oneLine(subject), []string{body}, trailers))
+	p.commits = []plan.Revision{revision(p.tip)}
+	return p, nil
 }
 
 // edited is the tree with the new position.

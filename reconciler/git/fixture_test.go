@@ -283,9 +283,18 @@ func undo(from, to string, commits ...plan.Revision) reconciler.Undo {
 
 func push(t testing.TB, r *Repository, u reconciler.Undo) reconciler.Pushed {
 	t.Helper()
-	p, err := r.Push(context.Background(), u)
+	p, err := pushOne(r, u)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// pushOne pushes a single undo, whose own error counts as the push's.
+func pushOne(r *Repository, u reconciler.Undo) (reconciler.Pushed, error) {
+	ps, err := r.Push(context.Background(), []reconciler.Undo{u})
+	if err != nil {
+		return reconciler.Pushed{}, err
+	}
+	return ps[0], ps[0].Err
 }

@@ -164,7 +164,7 @@ func (r *Repository) standing(ctx context.Context, key plan.Key, c *commit) (*hi
 // change is what one commit did to the plan; ok is false where that is
 // nothing.
 func (h *historian) change(ctx context.Context, c *commit) (ch decide.Change, ok bool, err error) {
-	ch = decide.Change{Commit: revision(c.hash), Parent: revision(c.parent()), Subject: c.subject(), At: c.at}
+	ch = decide.Change{Commit: revision(c.hash), Parent: revision(c.parent()), Subject: c.subject(), Author: c.email, At: c.at}
 	if h.last != nil {
 		ch.From, ch.To = h.last.position(), h.last.position()
 	}

@@ -131,7 +131,7 @@ func TestHTTPSCheckPushSeesATokenThatMayOnlyRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKind(t, r.CheckPush(t.Context()), reconciler.RemoteAuth)
-	wantKind(t, errOf(r.Push(t.Context(), undo("gradual@10", "setup", bad))), reconciler.RemoteAuth)
+	wantKind(t, errOf(pushOne(r, undo("gradual@10", "setup", bad))), reconciler.RemoteAuth)
 	h.noPush.Store(false)
 	if err := r.CheckPush(t.Context()); err != nil {
 		t.Error(err)

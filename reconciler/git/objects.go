@@ -42,6 +42,7 @@ type commit struct {
 	parents []plumbing.Hash
 	message string
 	author  string
+	email   string    // the author's, in lower case
 	at      time.Time // the committer's
 }
 
@@ -143,7 +144,7 @@ func decodeCommit(h plumbing.Hash, raw []byte) (*commit, error) {
 	}
 	return &commit{
 		hash: h, tree: c.TreeHash, parents: c.ParentHashes, message: c.Message,
-		author: c.Author.Name, at: c.Committer.When,
+		author: c.Author.Name, email: strings.ToLower(c.Author.Email), at: c.Committer.When,
 	}, nil
 }
 

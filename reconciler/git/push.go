@@ -26,27 +26,45 @@ type proposal struct {
 	notes   []string
 }
 
-// Push implements reconciler.Source. Its errors are *reconciler.RemoteError,
-// *reconciler.MismatchError, or say that the store could not be read. After an
-// error the reverts may be on the branch all the same: Push again sees that by
-// their trailers.
-func (r *Repository) Push(ctx context.Context, u reconciler.Undo) (reconciler.Pushed, error) {
-	return r.propose(ctx, r.rollbackBranch(u), func(ctx context.Context, head plumbing.Hash) (*proposal, error) {
-		x, err := r.build(ctx, u, head)
-		if err != nil {
-			return nil, err
-		}
-		return &proposal{b: x.b, tip: x.tip, commits: x.commits, notes: x.notes}, nil
+// Push implements reconciler.Source. Its errors are *reconciler.RemoteError, or
+// say that the store could not be read; those of one undo alone, which do not
+// keep the others from the branch, are *reconciler.MismatchError. After an error
+// the reverts may be on the branch all the same: Push again sees that by their
+// trailers.
+func (r *Repository) Push(ctx context.Context, us []reconciler.Undo) ([]reconciler.Pushed, error) {
+	var each []reconciler.Pushed
+	all, err := r.propose(ctx, r.rollbackBranch(us), func(ctx context.Context, head plumbing.Hash) (*proposal, error) {
+		p, built, err := r.buildAll(ctx, us, head)
+		each = built
+		return p, err
 	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range each {
+		e := &each[i]
+		e.Head, e.Outcome = all.Head, reconciler.PushedNothing
+		if len(e.Commits) == 0 || e.Err != nil {
+			continue
+		}
+		e.Outcome, e.Branch = all.Outcome, all.Branch
+		e.Notes = append(e.Notes, all.Notes...)
+		if len(all.Commits) == 0 { // the branch aside is somebody's
+			e.Commits = nil
+		}
+	}
+	return each, nil
 }
 
 // rollbackBranch is where reverts go that the watched branch refuses. It is
 // named by what is undone, so that a later try finds its own branch again.
-func (r *Repository) rollbackBranch(u reconciler.Undo) string {
-	if len(u.Commits) == 0 {
-		return ""
+func (r *Repository) rollbackBranch(us []reconciler.Undo) string {
+	for _, u := range us {
+		if len(u.Commits) > 0 {
+			return fmt.Sprintf("changeover/rollback-%s-%s", u.Key.Name, u.Commits[0].Short())
+		}
 	}
-	return fmt.Sprintf("changeover/rollback-%s-%s", u.Key.Name, u.Commits[0].Short())
+	return ""
 }
 
 // propose builds commits on the remote's head and pushes them. After a lost

@@ -92,7 +92,7 @@ func TestPushGivesUpOnRacesAfterItsTime(t *testing.T) {
 	r := openWith(t, o)
 	n := 0
 	r.beforePush = func() { n++; f.commitOn(fmt.Sprint("docs ", n)); f.push() }
-	_, err := r.Push(t.Context(), undo("gradual@10", "setup", bad))
+	_, err := pushOne(r, undo("gradual@10", "setup", bad))
 	wantKind(t, err, reconciler.RemoteRace)
 	r.beforePush = nil
 	if p := push(t, r, undo("gradual@10", "setup", bad)); p.Outcome != reconciler.PushedHead {
@@ -164,7 +164,7 @@ func TestPushThatIsRefusedEverywhereIsAnError(t *testing.T) {
 	f := newFixture(t)
 	bad := f.promote("gradual@10")
 	f.hook("pre-receive", "echo read-only mirror >&2; exit 1")
-	e := wantKind(t, errOf(f.open().Push(t.Context(), undo("gradual@10", "setup", bad))), reconciler.RemoteRefused)
+	e := wantKind(t, errOf(pushOne(f.open(), undo("gradual@10", "setup", bad))), reconciler.RemoteRefused)
 	if !strings.Contains(e.Error(), "pre-receive hook declined") {
 		t.Errorf("error %v does not say what the host said", e)
 	}
@@ -181,7 +181,7 @@ func TestPushLandsOnceAfterTheHostWasGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_, err := r.Push(t.Context(), u)
+		_, err := pushOne(r, u)
 		wantKind(t, err, reconciler.RemoteUnreachable)
 		_, err = r.Poll(t.Context())
 		wantKind(t, err, reconciler.RemoteUnreachable)
@@ -232,7 +232,7 @@ func TestPushThatTheHostDropsIsNoSuccess(t *testing.T) {
 	bad := f.promote("gradual@10")
 	r := f.open()
 	f.hook("post-receive", `while read old new ref; do git update-ref $ref $old; done`)
-	wantKind(t, errOf(r.Push(t.Context(), undo("gradual@10", "setup", bad))), reconciler.RemoteNoOp)
+	wantKind(t, errOf(pushOne(r, undo("gradual@10", "setup", bad))), reconciler.RemoteNoOp)
 	if r.Head() != bad {
 		t.Errorf("head %s, want %s", r.Head(), bad)
 	}
@@ -246,7 +246,7 @@ func TestPushIsBoundedInTime(t *testing.T) {
 	r := openWith(t, o)
 	f.hook("pre-receive", "sleep 20")
 	begun := time.Now()
-	e := wantKind(t, errOf(r.Push(t.Context(), undo("gradual@10", "setup", bad))), reconciler.RemoteUnreachable)
+	e := wantKind(t, errOf(pushOne(r, undo("gradual@10", "setup", bad))), reconciler.RemoteUnreachable)
 	if !errors.Is(e, context.DeadlineExceeded) || time.Since(begun) > 15*time.Second {
 		t.Errorf("got %v after %s", e, time.Since(begun))
 	}
@@ -268,7 +268,7 @@ func TestPushOfSeveralPlansAtOnceWithPolls(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, u := range undos {
 		wg.Go(func() {
-			if p, err := r.Push(t.Context(), u); err != nil || p.Outcome != reconciler.PushedHead {
+			if p, err := pushOne(r, u); err != nil || p.Outcome != reconciler.PushedHead {
 				t.Errorf("%s: %+v, %v", u.Key, p, err)
 			}
 		})

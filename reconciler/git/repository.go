@@ -14,6 +14,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
 )
 
 // Repository is a watched branch with its local store. It may be used by
@@ -36,6 +37,8 @@ type Repository struct {
 	tips     map[plumbing.ReferenceName]tip
 
 	ancestry *lru[[2]plumbing.Hash, bool]
+	// consents are the approvals that were read, by folder and head.
+	consents *lru[consentID, []decide.Approval]
 
 	beforePush func() // a test's way to lose a race
 }
@@ -67,6 +70,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 		polling: make(chan struct{}, 1), pushing: make(chan struct{}, 1),
 		publishing: make(chan struct{}, 1), tips: map[plumbing.ReferenceName]tip{},
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
+		consents: newLRU[consentID](10_000, func(as []decide.Approval) int { return len(as) + 1 }),
 	}
 	if o.Dir != "" {
 		var err error

@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,13 +30,37 @@ type undoing struct {
 	readers map[string][]string // see readBy
 }
 
-// build makes the reverts on top of a head. Equal inputs make equal commits.
-func (r *Repository) build(ctx context.Context, u reconciler.Undo, head plumbing.Hash) (*undoing, error) {
+// buildAll makes the reverts of several plans on top of a head, one plan after
+// the other. What keeps one plan from being undone is in its Pushed, and nothing
+// of it is in the proposal.
+func (r *Repository) buildAll(ctx context.Context, us []reconciler.Undo, head plumbing.Hash) (*proposal, []reconciler.Pushed, error) {
 	h, err := r.store.commit(head)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	x := &undoing{r: r, u: u, b: newBuilder(r.store), head: h, at: u.At, tip: h.hash, tree: h.tree}
+	p := &proposal{b: newBuilder(r.store), tip: h.hash}
+	tree := h.tree
+	each := make([]reconciler.Pushed, len(us))
+	for i, u := range us {
+		x, err := r.build(ctx, u, h, p, tree)
+		switch {
+		case errors.Is(err, reconciler.ErrMismatch):
+			each[i].Err = err
+			continue
+		case err != nil:
+			return nil, nil, err
+		}
+		each[i].Commits, each[i].Notes = x.commits, x.notes
+		p.tip, tree = x.tip, x.tree
+		p.commits = slices.Concat(x.commits, p.commits)
+	}
+	return p, each, nil
+}
+
+// build makes the reverts of one plan on top of what was built for others.
+// Equal inputs make equal commits.
+func (r *Repository) build(ctx context.Context, u reconciler.Undo, h *commit, p *proposal, tree plumbing.Hash) (*undoing, error) {
+	x := &undoing{r: r, u: u, b: p.b, head: h, at: u.At, tip: p.tip, tree: tree}
 	if x.at.IsZero() {
 		x.at = r.o.Now()
 	}

@@ -380,7 +380,7 @@ func TestUndoThatMissesItsTargetIsAMismatch(t *testing.T) {
 		"other position": {undo("gradual@25", "setup", b), "gradual@10"},
 		"root":           {undo("gradual@25", "none", b, a, first), "none"},
 	} {
-		_, err := r.Push(t.Context(), c.u)
+		_, err := pushOne(r, c.u)
 		var m *reconciler.MismatchError
 		if !errors.Is(err, reconciler.ErrMismatch) || !errors.As(err, &m) || m.Want != c.u.Target || m.Got.String() != c.got {
 			t.Errorf("%s: got %v, want a mismatch with %s", name, err, c.got)
@@ -398,7 +398,7 @@ func TestUndoOfTheCommitThatAddedThePlanIsRefused(t *testing.T) {
 	f.push()
 	u := undo("gradual@10", "setup", added)
 	u.Key = other
-	if _, err := f.open().Push(t.Context(), u); !errors.Is(err, reconciler.ErrMismatch) {
+	if _, err := pushOne(f.open(), u); !errors.Is(err, reconciler.ErrMismatch) {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 }
@@ -424,7 +424,11 @@ func TestUndoKeepsModesAndOddTrees(t *testing.T) {
 // preview builds an undo on the newest head that was read, without pushing it,
 // and returns the plan that would stand then.
 func (r *Repository) preview(ctx context.Context, u reconciler.Undo) (plan.Version, error) {
-	x, err := r.build(ctx, u, r.head())
+	head, err := r.store.commit(r.head())
+	if err != nil {
+		return plan.Version{}, err
+	}
+	x, err := r.build(ctx, u, head, &proposal{b: newBuilder(r.store), tip: head.hash}, head.tree)
 	if err != nil {
 		return plan.Version{}, err
 	}

@@ -1,0 +1,63 @@
+package reconciler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/decide"
+)
+
+// proposeAgain is how long the daemon waits after a proposal that failed.
+const proposeAgain = time.Minute
+
+// proposal is what was last proposed for a plan, or is being proposed.
+type proposal struct {
+	stop     plan.Position
+	revision plan.Revision // the version that was in force
+	under    bool          // under way
+	after    time.Time     // after a failure: not before
+}
+
+// startPropose puts the commit that raises the position to the next stop on a
+// branch of its own, for a person to merge, once for each stop and version. It
+// holds nothing up.
+func (w *worker) startPropose(ctx context.Context, d decide.Decision) {
+	if d.Propose.IsZero() || ctx.Err() != nil || w.r.fenced() != nil {
+		return
+	}
+	p := proposal{stop: d.Propose, revision: w.rec.Applied.Revision, under: true}
+	w.mu.Lock()
+	old := w.proposed
+	if old.under || old.stop == p.stop && old.revision == p.revision && (old.after.IsZero() || w.r.o.Now().Before(old.after)) {
+		w.mu.Unlock()
+		return
+	}
+	w.proposed = p
+	w.mu.Unlock()
+	from := w.rec.Applied.Stop
+	w.r.pushes.Go(func() {
+		ctx, cancel := effect(ctx, gitDeadline)
+		defer cancel()
+		p.under = false
+		var branch string
+		err := guarded(w.log, "propose the next stop", func() (err error) {
+			branch, err = w.r.o.Source.Propose(ctx, w.key, p.stop, d.Message)
+			return err
+		})
+		if err != nil {
+			p.after = w.r.o.Now().Add(proposeAgain)
+			w.log.Error("the next stop could not be proposed; it is tried again", "stop", p.stop.String(), "err", err.Error())
+		} else {
+			w.log.Info("proposed", "stop", p.stop.String(), "branch", branch)
+			w.append(ctx, Entry{
+				At: w.r.o.Now(), Verb: decide.Hold, Reason: decide.Proposed, From: from, To: p.stop,
+				Message: fmt.Sprintf("%s is proposed on branch %s: merge it to go on", p.stop, branch),
+			}, false)
+		}
+		w.mu.Lock()
+		w.proposed = p
+		w.mu.Unlock()
+	})
+}
