@@ -98,3 +98,11 @@ func readAs(file string, src []byte, target any) (*Document, *walker, []Problem)
 	}
 	return d, w, w.problems
 }
+
+var approvalClaim = regexp.MustCompile(`(?m)(^|^\s*\{|,\s*|^\s*")["']?kind["']?\s*:\s*["']?Approval\b`)
+
+// IsApproval reports whether a file claims by its text to hold an Approval of
+// the group changeover.dev.
+func IsApproval(src []byte) bool {
+	return approvalClaim.Match(src) && claims.version.Match(src)
+}

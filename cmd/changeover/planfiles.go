@@ -57,6 +57,7 @@ func (a *app) readPlans(paths []string) planFiles {
 		}
 	}
 	f.findDuplicates()
+	f.problems = append(f.problems, plan.Connect(f.docs)...)
 	plan.Sort(f.problems)
 	return f
 }
@@ -89,6 +90,8 @@ func (f *planFiles) addNamed(name string, src []byte) {
 	switch {
 	case len(src) > maxPlanFile:
 		f.whole(name, "too-large", fmt.Sprintf("the file is larger than %d bytes; no plan is", maxPlanFile), "")
+	case plan.IsApproval(src):
+		f.addApproval(name, src)
 	case !plan.IsPlan(src):
 		f.whole(name, "no-plan", "this is no MigrationPlan", fmt.Sprintf("a plan begins with `apiVersion: %s` and `kind: %s`", plan.APIVersion, plan.Kind))
 	default:
@@ -114,6 +117,11 @@ func (f *planFiles) addFolder(root string, seen map[string]bool) {
 		src, err := readBounded(path)
 		if err != nil {
 			f.failed = append(f.failed, err)
+			return nil
+		}
+		if len(src) <= maxPlanFile && plan.IsApproval(src) && !seen[filepath.Clean(path)] {
+			seen[filepath.Clean(path)] = true
+			f.addApproval(path, src)
 			return nil
 		}
 		if len(src) > maxPlanFile || !plan.IsPlan(src) {
@@ -148,6 +156,11 @@ func (f *planFiles) add(name string, src []byte) {
 	if name != stdinName {
 		f.problems = append(f.problems, checkOverlays(name, doc)...)
 	}
+}
+
+func (f *planFiles) addApproval(name string, src []byte) {
+	_, problems := plan.DecodeApproval(name, src)
+	f.problems = append(f.problems, problems...)
 }
 
 // whole adds a problem of a whole file or folder.

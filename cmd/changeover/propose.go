@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -16,6 +17,8 @@ type proposal struct {
 	from     plan.Position  // what the plan declares
 	to       *plan.Position // the new position; nil: no file changes
 	text     []byte         // of the plan's file with the new position
+	file     string         // a new file below the watched folder, of data
+	data     []byte
 	subject  string
 	why      string
 	trailers [][2]string
@@ -27,7 +30,7 @@ type proposal struct {
 }
 
 func (p proposal) edit(key plan.Key, branch string) git.Edit {
-	e := git.Edit{Key: key, SetPosition: p.to, Message: p.subject, Trailers: p.trailers, Branch: branch}
+	e := git.Edit{Key: key, SetPosition: p.to, Message: p.subject, Trailers: p.trailers, Branch: branch, File: p.file, Data: p.data}
 	if p.to != nil {
 		e.From = &p.from
 	}
@@ -104,6 +107,12 @@ func (a *app) showProposal(h *atHead, c *changeFlags, p proposal) {
 	if p.to != nil {
 		a.printf("\n")
 		a.showDiff(h.file.Version.Path, string(h.file.Document.Source), string(p.text))
+	}
+	if p.file != "" {
+		a.printf("\n--- /dev/null\n+++ b/%s\n", printable(path.Join(c.path, p.file)))
+		for line := range strings.Lines(string(p.data)) {
+			a.printf("%s\n", a.paint(green, "+"+printable(strings.TrimSuffix(line, "\n"))))
+		}
 	}
 }
 

@@ -40,11 +40,10 @@ type consent struct {
 // make the raise. Each person counts once for a role.
 func (s *state) consent(stop plan.Position) consent {
 	c := consent{given: map[string][]string{}, ticked: map[string]bool{}}
-	up := standing(s.Record.Changes, s.itinerary())
-	if len(up) == 0 {
+	raise, ok := RaiseAt(s.itinerary(), s.Record.Changes)
+	if !ok {
 		return c
 	}
-	raise := up[len(up)-1]
 	for _, a := range s.Approvals {
 		if a.Stop != stop {
 			continue
@@ -92,13 +91,14 @@ func (s *state) approvals(b *blockers, stop plan.Position) {
 		return
 	}
 	c := s.consent(stop)
+	raise, _ := RaiseAt(s.itinerary(), s.Record.Changes)
 	why := ""
 	if len(c.refused) > 0 {
 		why = " (" + strings.Join(c.refused, "; ") + ")"
 	}
 	for _, rule := range ph.Approvals {
 		if n := len(c.given[rule.Role]); n < rule.Needed() {
-			b.add(ApprovalMissing, time.Time{}, "%s needs %d approvals by %s and has %d%s", stop, rule.Needed(), rule.Role, n, why)
+			b.add(ApprovalMissing, time.Time{}, "%s needs %d approvals by %s for the raise %s and has %d%s", stop, rule.Needed(), rule.Role, raise.Commit.Short(), n, why)
 			why = "" // once is enough
 		}
 	}

@@ -46,6 +46,16 @@ func standing(changes []Change, it plan.Itinerary) []Change {
 	return up
 }
 
+// RaiseAt is the raise by which the newest of the changes declares its position:
+// the one that approvals are for. ok is false where none stands.
+func RaiseAt(it plan.Itinerary, changes []Change) (c Change, ok bool) {
+	up := standing(changes, it)
+	if len(up) == 0 {
+		return Change{}, false
+	}
+	return up[len(up)-1], true
+}
+
 // returned puts a commit that removes the plan, or puts it back, in terms of
 // the position that was declared before. Neither moves it: what the plan
 // declared counts on while it is gone. A plan that is put back further on than

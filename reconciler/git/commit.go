@@ -1,13 +1,16 @@
 package git
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
@@ -20,6 +23,10 @@ type Edit struct {
 	// SetPosition is written into the plan's file; nil leaves every file as
 	// it is, and the commit carries its trailers alone.
 	SetPosition *plan.Position
+	// File is a file below the watched folder that is written with Data, where
+	// it is given. It must not be there yet.
+	File string
+	Data []byte
 	// From is what the plan must declare at the head that the commit is made
 	// on, also after a lost race: what the person saw. Nil: whatever it does.
 	From *plan.Position
@@ -40,8 +47,8 @@ func (r *Repository) Commit(ctx context.Context, e Edit) (reconciler.Pushed, err
 	if strings.TrimSpace(e.Message) == "" {
 		return reconciler.Pushed{}, errors.New("commit: a message is needed")
 	}
-	if e.SetPosition == nil && len(e.Trailers) == 0 {
-		return reconciler.Pushed{}, errors.New("commit: neither a position nor a trailer is given")
+	if e.SetPosition == nil && len(e.Trailers) == 0 && e.File == "" {
+		return reconciler.Pushed{}, errors.New("commit: neither a position, a file nor a trailer is given")
 	}
 	at := r.o.Now()
 	build := func(ctx context.Context, head plumbing.Hash) (*proposal, error) { return r.edit(ctx, e, head, at) }
@@ -81,6 +88,9 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 	if err := f.err(); err != nil {
 		return c.tree, fmt.Errorf("read plan %q: %w", e.Key, err)
 	}
+	if e.File != "" {
+		return r.withFile(b, c.tree, e)
+	}
 	if e.SetPosition == nil || f.position() == *e.SetPosition {
 		return c.tree, nil
 	}
@@ -102,6 +112,18 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 		return c.tree, &reconciler.MismatchError{Want: *e.SetPosition, Got: got}
 	}
 	return b.set(c.tree, f.path, &entry{mode: f.mode, hash: b.put(plumbing.BlobObject, data)})
+}
+
+// withFile is the tree with the file that the edit adds.
+func (r *Repository) withFile(b *builder, tree plumbing.Hash, e Edit) (plumbing.Hash, error) {
+	name := path.Join(r.o.Path, e.File)
+	if !isPublishedPath(e.File) {
+		return tree, fmt.Errorf("write %q: it is not a file in the watched folder", e.File)
+	}
+	if _, ok, err := lookup(b, tree, name); err != nil || ok {
+		return tree, cmp.Or(err, fmt.Errorf("write %q: it is there already", name))
+	}
+	return b.set(tree, name, &entry{mode: filemode.Regular, hash: b.put(plumbing.BlobObject, e.Data)})
 }
 
 // commitAside pushes the commit to a new branch.
