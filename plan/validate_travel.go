@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"maps"
-	"net/mail"
 	"slices"
 	"strings"
 )
@@ -84,7 +83,7 @@ func (v *validator) role(name string, r Role) {
 	v.bounded(path+".signers", "signers of one role", len(r.Signers), maxSigners)
 	for i, s := range r.Signers {
 		at := fmt.Sprintf("%s.signers[%d]", path, i)
-		if a, err := mail.ParseAddress(s); err != nil || a.Address != s {
+		if !address.MatchString(s) {
 			v.at(at, "signer", fmt.Sprintf("%s is not an e-mail address", shorten(s)), "give the address with which the person commits, such as ann@example.com")
 		} else if slices.ContainsFunc(r.Signers[:i], func(o string) bool { return strings.EqualFold(o, s) }) {
 			v.at(at, "duplicate-name", fmt.Sprintf("signer %q is already in this role", s), "name each person once")
