@@ -59,9 +59,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	if in.Head.IsZero() {
 		in.Head = in.Applied
 	}
-	if err := w.readApprovals(ctx, b.head, &in); err != nil {
-		return in, err
-	}
+	w.unread = w.readApprovals(ctx, b.head, &in)
 	in.Record = w.rec
 	w.observe(ctx, in)
 	in.Observed = w.observed
@@ -125,16 +123,19 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 }
 
 // readApprovals reads the approvals on the branch, for a plan that has roles.
+// Where they cannot be read there are none, which keeps the plan from going
+// forward and from nothing else: an error must not hold up a rollback.
 func (w *worker) readApprovals(ctx context.Context, head plan.Revision, in *decide.Input) error {
 	if in.Head.IsZero() || len(in.Head.Plan.Spec.Roles) == 0 || head == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
-	var err error
-	if in.Approvals, err = w.r.o.Source.Approvals(ctx, w.key, head); err != nil {
+	as, err := w.r.o.Source.Approvals(ctx, w.key, head)
+	if err != nil {
 		return fmt.Errorf("read the approvals: %w", err)
 	}
+	in.Approvals = as
 	return nil
 }
 

@@ -213,7 +213,7 @@ func (t *turn) report(ctx context.Context) {
 	t.try("report", func() error {
 		w.startPropose(ctx, t.d)
 		t.in.Record = w.rec
-		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved))
+		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
 		if failed == nil && moves(t.d) && w.waiting == "" {
 			// What comes next may be decided at once.
 			w.r.enqueue(w.key)

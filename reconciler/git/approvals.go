@@ -28,6 +28,12 @@ type consentID struct {
 	head plumbing.Hash
 }
 
+// originID names what a file of approvals is at a commit.
+type originID struct {
+	file         string
+	blob, commit plumbing.Hash
+}
+
 // Approvals implements reconciler.Source. An approval's author is that of the
 // commit that made the file what it is: merges that brought it are looked
 // through. Files that do not decode, or name another plan, are left out.
@@ -59,11 +65,12 @@ func (r *Repository) readApprovals(ctx context.Context, key plan.Key, head *comm
 		return nil, err
 	}
 	var out []decide.Approval
+	files := 0
 	for _, e := range entries {
 		if !e.isFile() || !strings.HasSuffix(e.name, ".yaml") && !strings.HasSuffix(e.name, ".yml") {
 			continue
 		}
-		if len(out) == maxApprovals {
+		if files++; files > maxApprovals {
 			return nil, fmt.Errorf("%q holds more than %d files: remove those of raises that are over", dir, maxApprovals)
 		}
 		file := path.Join(dir, e.name)
@@ -94,9 +101,15 @@ func (r *Repository) readApprovals(ctx context.Context, key plan.Key, head *comm
 
 // broughtBy is the commit that made a file what it is: from head back, a parent
 // that has the same file is followed, whichever it is, so that a merge is not
-// taken for the work of who merged.
-func (r *Repository) broughtBy(ctx context.Context, c *commit, file string, blob plumbing.Hash) (*commit, error) {
+// taken for the work of who merged. The way ends where an earlier one began, so
+// that a new head costs only the commits that came with it.
+func (r *Repository) broughtBy(ctx context.Context, head *commit, file string, blob plumbing.Hash) (*commit, error) {
+	c := head
 	for {
+		if h, ok := r.origins.get(originID{file, blob, c.hash}); ok {
+			r.origins.put(originID{file, blob, head.hash}, h)
+			return r.store.commit(h)
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -116,6 +129,7 @@ func (r *Repository) broughtBy(ctx context.Context, c *commit, file string, blob
 			}
 		}
 		if from == nil {
+			r.origins.put(originID{file, blob, head.hash}, c.hash)
 			return c, nil
 		}
 		c = from

@@ -198,3 +198,40 @@ func TestAStopIsProposedOnABranchOfItsOwn(t *testing.T) {
 	}
 	f.fsck(f.bare)
 }
+
+// What is no approval counts against the bound too: it is read all the same.
+func TestFilesOfApprovalsAreBounded(t *testing.T) {
+	f := newFixture(t)
+	files := []string{}
+	for i := range maxApprovals + 1 {
+		files = append(files, fmt.Sprintf("plans/approvals/shop/%d.yaml", i), "no approval\n")
+	}
+	f.as("eve@example.com", "many", files...)
+	f.push()
+	r := f.open()
+	if as, err := r.Approvals(t.Context(), shop, poll(t, r)); err == nil || !strings.Contains(err.Error(), "more than 500 files") {
+		t.Errorf("got %d approvals, error %v", len(as), err)
+	}
+}
+
+// A file that was removed and put back is of who put it back, also where its
+// first author was looked up before.
+func TestAnApprovalThatIsPutBackIsOfWhoPutItBack(t *testing.T) {
+	f := newFixture(t)
+	raise := f.promote("gradual@10")
+	f.as("ben@example.com", "ok", okFile, approval(raise))
+	f.as("ada@example.com", "docs", "README.md", "more\n")
+	f.push()
+	r := f.open()
+	if as := approvals(t, r); len(as) != 1 || as[0].Author != "ben@example.com" {
+		t.Fatalf("got %+v", as)
+	}
+	f.git("rm", "-q", okFile)
+	f.as("ben@example.com", "taken back")
+	f.as("ada@example.com", "put back", okFile, approval(raise))
+	f.as("ben@example.com", "docs", "README.md", "still more\n")
+	f.push()
+	if as := approvals(t, r); len(as) != 1 || as[0].Author != "ada@example.com" {
+		t.Errorf("got %+v, want ada's", as)
+	}
+}

@@ -39,6 +39,8 @@ type Repository struct {
 	ancestry *lru[[2]plumbing.Hash, bool]
 	// consents are the approvals that were read, by folder and head.
 	consents *lru[consentID, []decide.Approval]
+	// origins are the commits that made approvals' files what they are.
+	origins *lru[originID, plumbing.Hash]
 
 	beforePush func() // a test's way to lose a race
 }
@@ -71,6 +73,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 		publishing: make(chan struct{}, 1), tips: map[plumbing.ReferenceName]tip{},
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
 		consents: newLRU[consentID](10_000, func(as []decide.Approval) int { return len(as) + 1 }),
+		origins:  newLRU[originID, plumbing.Hash](20_000, nil),
 	}
 	if o.Dir != "" {
 		var err error
