@@ -21,6 +21,9 @@ type object = map[string]any
 // small.
 const durationPattern = `^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$`
 
+// timePattern is a time as of RFC 3339.
+const timePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`
+
 // scalars are the types with a form of their own in files.
 var scalars = map[reflect.Type]func() object{
 	reflect.TypeFor[plan.Duration](): duration,
@@ -31,7 +34,7 @@ var scalars = map[reflect.Type]func() object{
 		return orByPercent(duration())
 	},
 	reflect.TypeFor[plan.NotBefore](): func() object {
-		return orByPercent(object{"type": "string", "format": "date-time"})
+		return orByPercent(object{"type": "string", "pattern": timePattern})
 	},
 }
 
