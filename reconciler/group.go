@@ -25,6 +25,9 @@ type turn struct {
 	answer func(error)
 	idle   bool // there is nothing to decide
 	err    error
+	// unwritten is why the intent was not written down, so that nothing was
+	// done about it.
+	unwritten error
 }
 
 // try does a part of the turn, unless one before failed. A panic is the plan's
@@ -186,7 +189,7 @@ func (t *turn) intend(ctx context.Context) error {
 // act carries out what was written down.
 func (t *turn) act(ctx context.Context) {
 	if t.err != nil {
-		t.answer(t.err)
+		t.unwritten = t.err
 		return
 	}
 	t.try("act", func() error {
@@ -200,11 +203,11 @@ func (t *turn) act(ctx context.Context) {
 		}
 		return err
 	})
-	t.answer(nil)
 }
 
-// report shows what was done.
+// report shows what was done, and then answers who asked for it.
 func (t *turn) report(ctx context.Context) {
+	defer func() { t.answer(t.unwritten) }()
 	if t.d.Verb == "" {
 		return // nothing was decided
 	}
