@@ -167,6 +167,23 @@ func TestStatusOfOnePlanSaysWhatWhyUntilWhenAndWhatNext(t *testing.T) {
 	}
 }
 
+func TestStatusListsAllThatBlocksAndWhatIsNext(t *testing.T) {
+	s := waiting()
+	s.Decision.Blocks = []decide.Block{
+		{Reason: decide.Baking, Message: "gradual@10 bakes for 2h30m", Until: s.BakedAt},
+		{Reason: decide.GateNoData, Message: "no data: advance gate low-errors"},
+	}
+	s.Decision.Next = stops[2]
+	s.Gates = append(s.Gates, gates.Result{Key: gates.Key{Stop: stops[2], Effect: plan.Enter, Name: "ready"}, Verdict: gates.Fail})
+	dir := startDaemon(t, &fakeDaemon{statuses: []reconciler.Status{s}})
+	code, out, errs := call(t, "status", "shop", "--state-dir", dir)
+	if code != exitOK {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	wantAll(t, out, "Baking; all that blocks:\n", "\n  - Baking: gradual@10 bakes for 2h30m, until ",
+		"\n  - GateNoData: no data: advance gate low-errors\n", "Next:        "+stops[2].String()+", enter gates: ready Fail\n")
+}
+
 func TestStatusForPrograms(t *testing.T) {
 	dir := startDaemon(t, &fakeDaemon{statuses: []reconciler.Status{waiting()}})
 	_, out, _ := call(t, "status", "--state-dir", dir, "-o", "json")

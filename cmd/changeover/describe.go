@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/web"
@@ -52,13 +53,50 @@ func (d *describer) head() {
 	d.line("Plan", "%s", name)
 	d.printf("%-12s %s\n", "State:", d.paint(toneColours[web.StateTone(s.State)], dash(string(s.State))))
 	d.line("Doing", "%s", doing(s))
-	d.line("Why", "%s: %s", dash(string(s.Decision.Reason)), s.Decision.Message)
+	d.why()
 	if s.Waiting != "" {
 		d.line("Waits for", "%s", s.Waiting)
 	}
 	if until := waitsUntil(s); !until.IsZero() {
 		d.line("Waits until", "%s", d.moment(until))
 	}
+	d.next()
+}
+
+// why names what blocks one below the other, where there is more than one.
+func (d *describer) why() {
+	s := d.s.Decision
+	if len(s.Blocks) < 2 {
+		d.line("Why", "%s: %s", dash(string(s.Reason)), s.Message)
+		return
+	}
+	d.line("Why", "%s; all that blocks:", s.Reason)
+	for _, b := range s.Blocks {
+		text := fmt.Sprintf("%s: %s", b.Reason, b.Message)
+		if !b.Until.IsZero() {
+			text += ", until " + d.moment(b.Until)
+		}
+		d.printf("  - %s\n", printable(text))
+	}
+}
+
+// next names the stop that is entered next, and how its enter gates stand now.
+func (d *describer) next() {
+	next := d.s.Decision.Next
+	if next.IsZero() {
+		return
+	}
+	var enter []string
+	for _, r := range d.s.Gates {
+		if r.Effect == plan.Enter && r.Stop == next {
+			enter = append(enter, r.Name+" "+web.VerdictWord(r))
+		}
+	}
+	text := next.String()
+	if len(enter) > 0 {
+		text += ", enter gates: " + strings.Join(enter, ", ")
+	}
+	d.line("Next", "%s", text)
 }
 
 // doing says in words what the plan is at.
