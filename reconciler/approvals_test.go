@@ -3,6 +3,9 @@ package reconciler_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,4 +43,71 @@ func TestApprovalsThatCannotBeReadHoldUpNoRollback(t *testing.T) {
 	g.await("the reason in the status", func(s reconciler.Status) bool { return strings.Contains(s.Error, "too many files") })
 	g.sampler.Set("errors", 0.2)
 	g.await("the rollback", func(s reconciler.Status) bool { return s.Effective.String() == "gradual@10" && s.Pending == nil })
+}
+
+// approve commits an approval of a stop as somebody, and pushes it.
+func (g *rig) approve(who, file string, stop string, raise plan.Revision) {
+	g.t.Helper()
+	g.git("pull", "-q", "--rebase", "origin", "main")
+	if err := os.MkdirAll(filepath.Join(g.clone, "approvals", "shop"), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	g.write("approvals/shop/"+file, fmt.Sprintf("apiVersion: changeover.dev/v1alpha1\nkind: Approval\n"+
+		"spec: {plan: shop, stop: %s, raise: %s, role: operations}\n", stop, raise))
+	g.git("add", "-A")
+	g.git("commit", "-q", "-m", "approve", "--author", who+" <"+who+"@example.com>")
+	g.git("push", "-q", "origin", "HEAD:main")
+}
+
+func TestOnlyTheRightPersonsApprovalOfThisRaiseAndStopCounts(t *testing.T) {
+	g := newRig(t)
+	g.write("shop.yaml", strings.NewReplacer("  phases:\n", "  roles:\n    operations: {signers: [ann@example.com, dana@example.com]}\n  phases:\n",
+		"percents: [10, 25, 50, 100]", "percents: [10, 25, 50, 100]\n      approvals: [{role: operations}]").Replace(shopPlan))
+	g.commit("who approves")
+	g.start()
+	g.awaitSteady("setup")
+	raise := g.raise("gradual@10")
+	waits := func(why string) {
+		t.Helper()
+		g.await(why, func(s reconciler.Status) bool {
+			return s.Effective.String() == "setup" && s.Decision.Reason == decide.ApprovalMissing && strings.Contains(s.Decision.Message, why)
+		})
+	}
+	waits("has 0")
+	g.approve("dana", "own.yaml", "gradual@10", raise)
+	waits("dana@example.com made the raise")
+	g.approve("eve", "unlisted.yaml", "gradual@10", raise)
+	waits("eve@example.com is no signer of the role operations")
+	g.approve("ann", "other-stop.yaml", "gradual@25", raise)
+	g.approve("ann", "other-raise.yaml", "gradual@10", "0123456789abcdef0123456789abcdef01234567")
+	waits("it is for the raise 0123456789")
+	g.approve("ann", "right.yaml", "gradual@10", raise)
+	g.awaitSteady("gradual@10")
+
+	// After a rollback the raise that was approved is gone, and its approval with it.
+	g.sampler.Set("errors", 0.2)
+	g.await("rolled back", func(s reconciler.Status) bool {
+		return s.Effective.String() == "setup" && s.Pending == nil && s.Move == nil
+	})
+	g.sampler.Set("errors", 0)
+	again := g.raise("gradual@10")
+	waits("it is for the raise " + raise.Short())
+	g.git("pull", "-q", "--rebase", "origin", "main")
+	g.approve("ann", "again.yaml", "gradual@10", again)
+	g.awaitSteady("gradual@10")
+}
+
+func TestAnApprovalThatWasRevertedDoesNotCount(t *testing.T) {
+	g := newRig(t)
+	g.write("shop.yaml", strings.NewReplacer("  phases:\n", "  roles:\n    operations: {signers: [ann@example.com]}\n  phases:\n",
+		"percents: [10, 25, 50, 100]", "percents: [10, 25, 50, 100]\n      approvals: [{role: operations}]").Replace(shopPlan))
+	g.commit("who approves")
+	raise := g.raise("gradual@10")
+	g.approve("ann", "ok.yaml", "gradual@10", raise)
+	g.git("revert", "--no-edit", "HEAD")
+	g.git("push", "-q", "origin", "HEAD:main")
+	g.start()
+	g.await("no approval", func(s reconciler.Status) bool {
+		return s.Effective.String() == "setup" && s.Decision.Reason == decide.ApprovalMissing && !strings.Contains(s.Decision.Message, "does not count")
+	})
 }
