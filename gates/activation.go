@@ -8,12 +8,14 @@ import (
 )
 
 // vars is what one evaluation reads. It is reused for the points of a window:
-// only the signals change.
+// only the signals, series and baselines by offset change.
 type vars struct {
-	ctx     context.Context
-	signals map[string]float64
-	objects map[string]any
-	unknown []*cel.AttributePatternType
+	ctx       context.Context
+	signals   map[string]float64
+	series    map[string]any
+	baselines map[string]float64
+	objects   map[string]any
+	unknown   []*cel.AttributePatternType
 	// unset are the facts and objects that are not known: a stop that was
 	// not entered has no age.
 	unset    []*cel.AttributePatternType
@@ -23,11 +25,11 @@ type vars struct {
 	declared map[string]any
 }
 
-func newVars(ctx context.Context, s *Snapshot, objects map[string]object) *vars {
+func newVars(ctx context.Context, s *Snapshot, p *Program) *vars {
 	v := &vars{
 		ctx:      ctx,
 		signals:  map[string]float64{},
-		objects:  make(map[string]any, len(objects)),
+		objects:  make(map[string]any, len(p.objects)),
 		now:      s.Now,
 		facts:    &s.Facts,
 		position: map[string]any{"phase": s.Facts.Position.Phase, "percent": float64(s.Facts.Position.Percent)},
@@ -39,17 +41,49 @@ func newVars(ctx context.Context, s *Snapshot, objects map[string]object) *vars 
 	if s.Facts.PhaseSince.IsZero() {
 		v.unset = append(v.unset, cel.AttributePattern("phase"))
 	}
-	for name, o := range objects {
+	for name, o := range p.objects {
 		if live := s.Facts.Objects[name]; isThere(live) {
 			v.objects[name] = live.Value
 		} else {
 			v.unset = append(v.unset, o.pattern)
 		}
 	}
+	for name, b := range p.baselines {
+		if b.shifted != nil {
+			continue
+		}
+		if value, ok := b.recorded(s.Facts); ok {
+			v.setBaseline(name, value)
+		} else {
+			v.unset = append(v.unset, b.pattern)
+		}
+	}
 	return v
 }
 
-// reset forgets all signals.
+// set gives a source its value; that of a series is its list.
+func (v *vars) set(r *reading, value float64) {
+	switch r.variable {
+	case "signal":
+		v.signals[r.name] = value
+	case "series":
+		if v.series == nil {
+			v.series = map[string]any{}
+		}
+		v.series[r.name] = r.list
+	case "baseline":
+		v.setBaseline(r.name, value)
+	}
+}
+
+func (v *vars) setBaseline(name string, value float64) {
+	if v.baselines == nil {
+		v.baselines = map[string]float64{}
+	}
+	v.baselines[name] = value
+}
+
+// reset forgets what was unknown and all signals.
 func (v *vars) reset() {
 	clear(v.signals)
 	v.unknown = append(v.unknown[:0], v.unset...)
@@ -60,6 +94,10 @@ func (v *vars) ResolveName(name string) (any, bool) {
 	switch name {
 	case "signal":
 		return v.signals, true
+	case "series":
+		return v.series, true
+	case "baseline":
+		return v.baselines, true
 	case "object":
 		return v.objects, true
 	case "position":
@@ -88,5 +126,5 @@ func (v *vars) Parent() cel.Activation { return nil }
 // UnknownAttributePatterns implements cel.PartialActivation.
 func (v *vars) UnknownAttributePatterns() []*cel.AttributePatternType { return v.unknown }
 
-// AsPartialActivation lets CEL see the unknown signals.
+// AsPartialActivation lets CEL see what is unknown.
 func (v *vars) AsPartialActivation() (cel.PartialActivation, bool) { return v, true }

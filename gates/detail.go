@@ -3,26 +3,30 @@ package gates
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// describe names the signals that the expression reads with their values, or
-// why they are unknown, the objects in the same way, and the facts that do not
-// move with the clock.
+// describe names what the expression reads with its values, or why they are
+// unknown: signals, series by their newest value, baselines, objects, and the
+// facts that do not move with the clock.
 func (e *evaluation) describe() string {
 	var parts []string
 	for i := range e.readings {
 		r := &e.readings[i]
 		switch {
 		case r.sample.Err != nil:
-			parts = append(parts, fmt.Sprintf("%s failed: %v", r.name, r.sample.Err))
+			parts = append(parts, fmt.Sprintf("%s failed: %v", r.label(), r.sample.Err))
 		case r.last.Unknown != "":
-			parts = append(parts, fmt.Sprintf("%s unknown: %s", r.name, r.last.Unknown))
+			parts = append(parts, fmt.Sprintf("%s unknown: %s", r.label(), r.last.Unknown))
+		case r.list != nil:
+			parts = append(parts, fmt.Sprintf("%s has %d values, the newest %s", r.label(), r.known, number(r.last.Value)))
 		default:
-			parts = append(parts, r.name+"="+number(r.last.Value))
+			parts = append(parts, r.label()+"="+number(r.last.Value))
 		}
 	}
+	parts = append(parts, e.describeBaselines()...)
 	parts = append(parts, e.describeObjects()...)
 	for _, name := range e.gate.expr.facts {
 		switch f := e.snapshot.Facts; name {
@@ -43,7 +47,7 @@ func (e *evaluation) emptyResult(v Verdict) string {
 	if v != NoData {
 		return ""
 	}
-	if e.unreadable() {
+	if e.unreadable() || e.unrecorded() {
 		return ""
 	}
 	for i := range e.readings {
@@ -56,7 +60,13 @@ func (e *evaluation) emptyResult(v Verdict) string {
 			return "no stop was entered yet"
 		}
 	}
-	return "the expression divides by zero or leaves the numbers"
+	out := "the expression divides by zero or leaves the numbers"
+	for _, f := range functions {
+		if slices.Contains(e.gate.expr.functions, f.name) {
+			out += ", or " + f.unknown
+		}
+	}
+	return out
 }
 
 func (e *evaluation) errorDetail(v Verdict, err error) string {

@@ -4,8 +4,9 @@
 // The package is pure: a snapshot goes in, verdicts come out. Package
 // gates/prom takes the snapshot from a Prometheus.
 //
-// An expression reads signal.NAME, object.NAME, position and declared (.phase,
-// .percent), stop and phase (.since, .age), health (.cluster, .gateway) and now.
+// An expression reads signal.NAME, series.NAME, baseline.NAME, object.NAME,
+// position and declared (.phase, .percent), stop and phase (.since, .age),
+// health (.cluster, .gateway) and now.
 // What is not known (a signal without a value, an object that is not there, the
 // age of a stop that was never entered, a division of zero by zero) is unknown
 // and travels through the expression by CEL's partial evaluation: true ||
@@ -15,6 +16,28 @@
 //
 // The fields of an object are of any type. One that is missing is an Error, for
 // which has(object.NAME.status.field) asks first.
+//
+// series.NAME is the list of the known values that a signal with range and step
+// had at every step of its range, oldest first; signal.NAME is its value now.
+// Like a window with `for` the series is unknown where less than 90 % of its
+// values are known, and like the signal where the newest is not. A gate that
+// reads a series has no `for`: the range is its window. At a stop that is younger
+// than the range an advance gate over the series is Fail.
+//
+// baseline.NAME is a value to compare with: what a signal was so long ago, which
+// is its query with an offset, or when a stop was left forward, which is a fact.
+//
+// Three functions make one number of many. Where they cannot, it is unknown.
+//
+//	wilsonUpper(bad, total, z)  the upper bound of the Wilson score interval;
+//	                            unknown without a total
+//	quantile(list, q)           that of Prometheus, q from 0 to 1; unknown of an
+//	                            empty list
+//	mannWhitney(a, b)           the two-sided p-value of the Mann-Whitney U test,
+//	                            exact for lists of at most 20 values without ties,
+//	                            else by the normal distribution, corrected for
+//	                            ties and continuity; unknown where one has less
+//	                            than 4 values
 //
 // A gate with `for` is judged at the points of a window that ends now; see
 // window. The oldest sample behind a signal is told from its queries: the

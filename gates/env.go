@@ -2,6 +2,7 @@ package gates
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/ext"
+
+	"github.com/changeover-dev/changeover/plan"
 )
 
 // Bounds of one expression. The static bound is checked when the plan is read,
@@ -32,11 +35,13 @@ const (
 // The object types of the variables. They are closed: a field that is not
 // declared is a compile error.
 const (
-	signalsType  = "changeover.Signals"
-	objectsType  = "changeover.Objects"
-	positionType = "changeover.Position"
-	sinceType    = "changeover.Since"
-	healthType   = "changeover.Health"
+	signalsType   = "changeover.Signals"
+	seriesType    = "changeover.Series"
+	baselinesType = "changeover.Baselines"
+	objectsType   = "changeover.Objects"
+	positionType  = "changeover.Position"
+	sinceType     = "changeover.Since"
+	healthType    = "changeover.Health"
 )
 
 // objectFields are the fields of the object types that are the same in every
@@ -50,6 +55,8 @@ var objectFields = map[string]map[string]*cel.Type{
 // variables of an expression and their types.
 var variables = map[string]*cel.Type{
 	"signal":   cel.ObjectType(signalsType),
+	"series":   cel.ObjectType(seriesType),
+	"baseline": cel.ObjectType(baselinesType),
 	"object":   cel.ObjectType(objectsType),
 	"position": cel.ObjectType(positionType),
 	"declared": cel.ObjectType(positionType),
@@ -60,7 +67,7 @@ var variables = map[string]*cel.Type{
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "object", "position", "declared", "stop", "phase", "health", "now"}
+var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -75,12 +82,34 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	for _, name := range variableNames {
 		opts = append(opts, cel.Variable(name, variables[name]))
 	}
-	return cel.NewEnv(opts...)
+	return cel.NewEnv(append(opts, functionOptions()...)...)
 })
 
-// newEnv makes the environment in which signal and object have exactly these
-// fields.
-func newEnv(signals, objects []string) (*cel.Env, error) {
+// declared is what expressions of one plan may read, each list sorted.
+type declared struct {
+	signals, series, baselines, objects []string
+	// points is how many values the series of a signal has.
+	points map[string]int
+}
+
+func declaredBy(s plan.Spec) declared {
+	d := declared{
+		signals:   slices.Sorted(maps.Keys(s.Signals)),
+		baselines: slices.Sorted(maps.Keys(s.Baselines)),
+		objects:   slices.Sorted(maps.Keys(s.Objects)),
+		points:    map[string]int{},
+	}
+	for _, name := range d.signals {
+		if n := s.Signals[name].Points(); n > 0 {
+			d.series, d.points[name] = append(d.series, name), n
+		}
+	}
+	return d
+}
+
+// newEnv makes the environment in which signal, series, baseline and object
+// have exactly these fields.
+func newEnv(d declared) (*cel.Env, error) {
 	base, err := baseEnv()
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL environment: %w", err)
@@ -89,7 +118,12 @@ func newEnv(signals, objects []string) (*cel.Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL types: %w", err)
 	}
-	p := &provider{Provider: reg, signals: fieldsOf(signals, cel.DoubleType), objects: fieldsOf(objects, cel.DynType)}
+	p := &provider{Provider: reg, own: map[string]map[string]*cel.Type{
+		signalsType:   fieldsOf(d.signals, cel.DoubleType),
+		seriesType:    fieldsOf(d.series, cel.ListType(cel.DoubleType)),
+		baselinesType: fieldsOf(d.baselines, cel.DoubleType),
+		objectsType:   fieldsOf(d.objects, cel.DynType),
+	}}
 	env, err := base.Extend(cel.CustomTypeAdapter(reg), cel.CustomTypeProvider(p))
 	if err != nil {
 		return nil, fmt.Errorf("build the CEL environment of the plan: %w", err)
@@ -108,15 +142,13 @@ func fieldsOf(names []string, t *cel.Type) map[string]*cel.Type {
 // provider adds the closed object types to those of CEL.
 type provider struct {
 	types.Provider
-	signals, objects map[string]*cel.Type
+	// own are the fields of the types that differ from plan to plan.
+	own map[string]map[string]*cel.Type
 }
 
 func (p *provider) fields(typeName string) (map[string]*cel.Type, bool) {
-	switch typeName {
-	case signalsType:
-		return p.signals, true
-	case objectsType:
-		return p.objects, true
+	if f, ok := p.own[typeName]; ok {
+		return f, true
 	}
 	f, ok := objectFields[typeName]
 	return f, ok
@@ -160,19 +192,23 @@ func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bo
 
 // sizes bounds what the facts hold, so that the static cost of an expression
 // over them is finite.
-type sizes struct{}
+type sizes struct{ points map[string]int }
 
 // EstimateSize implements checker.CostEstimator.
-func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
+func (s sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 	if n.Type() == nil {
 		return nil
 	}
-	if path := n.Path(); len(path) > 1 && path[0] == "object" {
+	path := n.Path()
+	if len(path) == 2 && path[0] == "series" {
+		return &checker.SizeEstimate{Min: 0, Max: uint64(s.points[path[1]])}
+	}
+	if len(path) > 1 && path[0] == "object" {
 		return &checker.SizeEstimate{Min: 0, Max: maxObjectSize}
 	}
 	switch n.Type().Kind() {
 	case types.StringKind:
-		if path := n.Path(); len(path) > 0 && variables[path[0]] != nil {
+		if len(path) > 0 && variables[path[0]] != nil {
 			return &checker.SizeEstimate{Min: 0, Max: maxNameBytes}
 		}
 	case types.StructKind:
@@ -182,6 +218,6 @@ func (sizes) EstimateSize(n checker.AstNode) *checker.SizeEstimate {
 }
 
 // EstimateCallCost implements checker.CostEstimator.
-func (sizes) EstimateCallCost(_, _ string, _ *checker.AstNode, _ []checker.AstNode) *checker.CallEstimate {
-	return nil
+func (s sizes) EstimateCallCost(_, overload string, _ *checker.AstNode, args []checker.AstNode) *checker.CallEstimate {
+	return s.estimateFunction(overload, args)
 }

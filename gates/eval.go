@@ -17,7 +17,7 @@ func (p *Program) Eval(rev plan.Revision, reqs []Request, s Snapshot) Results {
 // EvalContext is Eval with a deadline: gates that it cuts off are Error.
 func (p *Program) EvalContext(ctx context.Context, rev plan.Revision, reqs []Request, s Snapshot) Results {
 	var rs Results
-	v := newVars(ctx, &s, p.objects)
+	v := newVars(ctx, &s, p)
 	for _, r := range reqs {
 		p.gates(r, func(effect plan.Effect, g *gate) {
 			ev := evaluation{p: p, gate: g, request: r, effect: effect, snapshot: &s, vars: v}
@@ -38,15 +38,8 @@ type evaluation struct {
 	effect   plan.Effect
 	snapshot *Snapshot
 	vars     *vars
-	// readings of the signals that the gate reads, in their order.
+	// readings of the gate's sources, in their order.
 	readings []reading
-}
-
-// reading is the newest value of one signal and its sample.
-type reading struct {
-	name   string
-	sample Sample
-	last   Point
 }
 
 func (e *evaluation) run() Result {
@@ -57,11 +50,15 @@ func (e *evaluation) run() Result {
 			if out.Values == nil {
 				out.Values = make(map[string]float64, len(e.readings))
 			}
-			out.Values[r.name] = r.last.Value
+			out.Values[r.label()] = r.last.Value
 		}
 	}
 	if e.waits() {
 		out.Verdict, out.Now, out.Detail = NoData, NoData, "waiting for fresh evidence: the stop was entered backward"
+		return out
+	}
+	if why, early := e.early(); early {
+		out.Verdict, out.Now, out.Detail = Fail, Fail, joinDetails(why, e.describe())
 		return out
 	}
 	var err error
@@ -77,12 +74,12 @@ func (e *evaluation) run() Result {
 	return out
 }
 
-// read looks up the samples of the gate's signals.
+// read looks up the samples of the gate's sources.
 func (e *evaluation) read() {
-	e.readings = make([]reading, len(e.gate.expr.signals))
-	for i, name := range e.gate.expr.signals {
-		r := reading{name: name}
-		sample, ok := e.snapshot.Samples[e.p.need(e.gate, name)]
+	e.readings = make([]reading, len(e.gate.sources))
+	for i := range e.gate.sources {
+		r := reading{source: &e.gate.sources[i]}
+		sample, ok := e.snapshot.Samples[r.need]
 		r.sample, r.last = sample, known(sample.Last)
 		switch {
 		case !ok:
@@ -91,6 +88,11 @@ func (e *evaluation) read() {
 			r.last = Point{Time: r.last.Time, Unknown: "error"}
 		}
 		e.readings[i] = r
+	}
+	for i := range e.readings {
+		if r := &e.readings[i]; r.variable == "series" {
+			r.readSeries(e.now())
+		}
 	}
 }
 
@@ -102,19 +104,18 @@ func known(p Point) Point {
 	return p
 }
 
-// at evaluates the expression with one point of each signal. It is Error where
+// at evaluates the expression with one point of each source. It is Error where
 // the result hangs on a signal or an object that could not be asked.
 func (e *evaluation) at(point func(*reading) Point) (Verdict, error) {
 	e.vars.reset()
 	failed := false
 	for i := range e.readings {
 		r := &e.readings[i]
-		p := point(r)
-		if p.Unknown == "" {
-			e.vars.signals[r.name] = p.Value
+		if p := point(r); p.Unknown == "" {
+			e.vars.set(r, p.Value)
 			continue
 		}
-		e.vars.unknown = append(e.vars.unknown, e.p.signals[r.name].pattern)
+		e.vars.unknown = append(e.vars.unknown, r.pattern)
 		failed = failed || r.sample.Err != nil
 	}
 	for _, name := range e.gate.expr.objects {
@@ -131,7 +132,7 @@ func (e *evaluation) at(point func(*reading) Point) (Verdict, error) {
 // entered backward: what the queries read before it is older than the entry.
 func (e *evaluation) freshAfter() (time.Time, bool) {
 	alarm := e.effect == plan.Pause || e.effect == plan.Breaches || e.effect == plan.Verify
-	if !e.request.Fresh || !alarm || len(e.gate.expr.signals) == 0 {
+	if !e.request.Fresh || !alarm || len(e.gate.sources) == 0 {
 		return time.Time{}, false
 	}
 	return e.request.Since.Add(e.gate.reach), true

@@ -3,6 +3,7 @@ package gates
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -17,11 +18,15 @@ import (
 // use.
 type expr struct {
 	prg cel.Program
-	// signals, objects and facts that it reads, sorted; facts are the names
+	// What it reads, by name and sorted; facts are the names
 	// of the other variables.
-	signals []string
-	objects []string // by their names in the plan
-	facts   []string
+	signals   []string
+	series    []string // by the names of their signals
+	baselines []string
+	objects   []string // by their names in the plan
+	facts     []string
+	// functions of ours that it calls, sorted.
+	functions []string
 	// paths are the places in the objects, in the order of the expression.
 	paths []objectPath
 }
@@ -34,18 +39,18 @@ type fault struct {
 	message, hint string
 }
 
-// compiler compiles expressions over the signals and objects of one plan.
+// compiler compiles expressions over what one plan declares.
 type compiler struct {
-	env              *cel.Env
-	signals, objects []string // sorted
+	env *cel.Env
+	declared
 }
 
-func newCompiler(signals, objects []string) (*compiler, error) {
-	env, err := newEnv(signals, objects)
+func newCompiler(d declared) (*compiler, error) {
+	env, err := newEnv(d)
 	if err != nil {
 		return nil, err
 	}
-	return &compiler{env: env, signals: signals, objects: objects}, nil
+	return &compiler{env: env, declared: d}, nil
 }
 
 // compile returns the expression, or what is wrong with it.
@@ -65,7 +70,7 @@ func (c *compiler) compile(src string) (*expr, []fault) {
 	if t := checked.OutputType(); t.Kind() != types.BoolKind {
 		return nil, []fault{notBool(t)}
 	}
-	cost, err := c.env.EstimateCost(checked, sizes{})
+	cost, err := c.env.EstimateCost(checked, sizes{c.points})
 	if err != nil {
 		return nil, []fault{{code: "gate-cost", message: fmt.Sprintf("estimate the cost of the expression: %v", err)}}
 	}
@@ -74,16 +79,20 @@ func (c *compiler) compile(src string) (*expr, []fault) {
 			message: fmt.Sprintf("the expression can cost more than %d steps", maxCost),
 			hint:    "use fewer or shorter loops; let Prometheus compute what it can"}}
 	}
-	prg, err := c.env.Program(checked,
+	opts := []cel.ProgramOption{
 		cel.EvalOptions(cel.OptPartialEval, cel.OptOptimize),
 		cel.CustomDecoratorV2(finite(checked.NativeRep())),
 		cel.CostLimit(maxCost),
-		cel.InterruptCheckFrequency(interruptEvery))
+		cel.InterruptCheckFrequency(interruptEvery),
+	}
+	if len(reads.functions) > 0 {
+		opts = append(opts, trackFunctions())
+	}
+	prg, err := c.env.Program(checked, opts...)
 	if err != nil {
 		return nil, []fault{{code: "gate-type", message: fmt.Sprintf("a constant of the expression has no value: %v", err)}}
 	}
-	return &expr{prg: prg, signals: reads.sorted(reads.signals), objects: reads.sorted(reads.objects),
-		facts: reads.sorted(reads.facts), paths: reads.paths}, nil
+	return reads.expr(prg), nil
 }
 
 // eval evaluates the expression once. The error is set for Error alone.
@@ -114,26 +123,35 @@ func (e *expr) eval(v *vars) (Verdict, error) {
 // reads collects what an expression reads and refuses what the environment
 // does not offer although CEL knows it.
 type reads struct {
-	src                     string
-	info                    *ast.SourceInfo
-	signals, objects, facts map[string]bool
-	paths                   []objectPath
-	faults                  []fault
+	src  string
+	info *ast.SourceInfo
+	// fields are the names that it reads of signal, series, baseline and
+	// object.
+	fields           map[string]map[string]bool
+	facts, functions map[string]bool
+	paths            []objectPath
+	faults           []fault
 }
 
 func newReads(src string, a *ast.AST) *reads {
-	r := &reads{src: src, info: a.SourceInfo(), signals: map[string]bool{}, objects: map[string]bool{}, facts: map[string]bool{}}
+	r := &reads{src: src, info: a.SourceInfo(), facts: map[string]bool{}, functions: map[string]bool{}, fields: map[string]map[string]bool{}}
+	for _, variable := range fielded {
+		r.fields[variable] = map[string]bool{}
+	}
 	r.walk(a.Expr())
 	return r
 }
 
-func (r *reads) sorted(set map[string]bool) []string {
-	var names []string
-	for n := range set {
-		names = append(names, n)
+// fielded are the variables that are read one field at a time.
+var fielded = []string{"signal", "series", "baseline", "object"}
+
+func (r *reads) expr(prg cel.Program) *expr {
+	sorted := func(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
+	return &expr{
+		prg: prg, paths: r.paths, facts: sorted(r.facts), functions: sorted(r.functions),
+		signals: sorted(r.fields["signal"]), series: sorted(r.fields["series"]),
+		baselines: sorted(r.fields["baseline"]), objects: sorted(r.fields["object"]),
 	}
-	slices.Sort(names)
-	return names
 }
 
 func (r *reads) fault(e ast.Expr, message, hint string) {
@@ -143,7 +161,7 @@ func (r *reads) fault(e ast.Expr, message, hint string) {
 
 func (r *reads) walk(e ast.Expr) {
 	if p := newObjectPath(e); p != nil {
-		r.objects[p.name] = true
+		r.fields["object"][p.name] = true
 		if !slices.ContainsFunc(r.paths, func(o objectPath) bool { return o.String() == p.String() }) {
 			r.paths = append(r.paths, *p)
 		}
@@ -154,17 +172,13 @@ func (r *reads) walk(e ast.Expr) {
 		r.ident(e)
 	case ast.SelectKind:
 		sel := e.AsSelect()
-		if op := sel.Operand(); op.Kind() == ast.IdentKind && op.AsIdent() == "signal" {
-			r.signals[sel.FieldName()] = true
+		if op := sel.Operand(); op.Kind() == ast.IdentKind && r.fields[op.AsIdent()] != nil {
+			r.fields[op.AsIdent()][sel.FieldName()] = true
 			return
 		}
 		r.walk(sel.Operand())
 	case ast.CallKind:
-		call := e.AsCall()
-		if call.IsMemberFunction() {
-			r.walk(call.Target())
-		}
-		r.walkAll(call.Args())
+		r.call(e)
 	case ast.ListKind:
 		r.walkAll(e.AsList().Elements())
 	case ast.MapKind:
@@ -179,6 +193,25 @@ func (r *reads) walk(e ast.Expr) {
 	}
 }
 
+func (r *reads) call(e ast.Expr) {
+	call := e.AsCall()
+	if call.IsMemberFunction() {
+		r.walk(call.Target())
+	}
+	r.walkAll(call.Args())
+	for _, f := range functions {
+		if call.FunctionName() == f.name {
+			r.functions[f.name] = true
+		}
+	}
+	if call.FunctionName() != "quantile" || len(call.Args()) != 2 || call.Args()[1].Kind() != ast.LiteralKind {
+		return
+	}
+	if q, ok := call.Args()[1].AsLiteral().(types.Double); ok && !(q >= 0 && q <= 1) {
+		r.fault(call.Args()[1], fmt.Sprintf("quantile wants a share from 0 to 1, not %s", number(float64(q))), "write 0.95 for the 95th percentile")
+	}
+}
+
 func (r *reads) walkAll(es []ast.Expr) {
 	for _, e := range es {
 		r.walk(e)
@@ -187,7 +220,7 @@ func (r *reads) walkAll(es []ast.Expr) {
 
 func (r *reads) ident(e ast.Expr) {
 	switch name := e.AsIdent(); {
-	case name == "signal", name == "object":
+	case r.fields[name] != nil:
 		r.fault(e, name+" cannot be used as a whole", fmt.Sprintf("read one of its fields: %s.NAME", name))
 	case variables[name] != nil:
 		r.facts[name] = true

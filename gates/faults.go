@@ -159,6 +159,18 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 	case "signal":
 		f.undeclared(object, field, c.signals)
 		return
+	case "series":
+		if slices.Contains(c.signals, field) {
+			f.code = "unknown-series"
+			f.message = fmt.Sprintf("signal %q has no series", field)
+			f.hint = "give the signal range and step, as in range: 1h, step: 1m"
+			return
+		}
+		f.undeclared("signal", field, c.signals)
+		return
+	case "baseline":
+		f.undeclared(object, field, c.baselines)
+		return
 	case "object":
 		f.undeclared(object, field, c.objects)
 		return
@@ -186,6 +198,7 @@ func (c *compiler) rewordName(src string, f *fault, name string) {
 	f.code = "unknown-name"
 	if f.offset < len(runes) && runes[f.offset] == '(' {
 		f.message = fmt.Sprintf("there is no function %q here", name)
+		f.hint = nearFunction(name)
 		if w := wordBefore(runes, f.offset); w == name {
 			f.offset = startOfWord(runes, f.offset)
 		}
@@ -196,11 +209,28 @@ func (c *compiler) rewordName(src string, f *fault, name string) {
 	case slices.Contains(c.signals, name):
 		f.hint = "write signal." + name
 		return
+	case slices.Contains(c.baselines, name):
+		f.hint = "write baseline." + name
+		return
 	case slices.Contains(c.objects, name):
 		f.hint = "write object." + name
 		return
 	}
 	f.hint = suggest(name, variableNames, "an expression reads: ")
+}
+
+// nearFunction names the function of ours that was probably meant.
+func nearFunction(name string) string {
+	best, distance := "", 4
+	for _, f := range functions {
+		if d := editDistance(name, f.name); d < distance {
+			best, distance = f.name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %q?", best)
 }
 
 // rewordOverload speaks of an operator or a function that does not take its
@@ -224,11 +254,18 @@ func rewordOverload(f *fault, function, target, args string) {
 	if slices.Contains(operands, "double") && slices.Contains(operands, "int") {
 		f.hint = "a signal is a double: write whole numbers beside it with a point, as 100.0"
 	}
-	switch {
-	case slices.Contains(operands, signalsType):
-		f.hint = "read a signal as signal.NAME"
-	case slices.Contains(operands, objectsType):
-		f.hint = "read an object as object.NAME"
+	for _, variable := range fielded {
+		if slices.Contains(operands, variables[variable].TypeName()) {
+			f.hint = fmt.Sprintf("read one of its fields: %s.NAME", variable)
+		}
+	}
+	for _, fn := range functions {
+		if fn.name == function && fn.lists > 0 && slices.Contains(operands[:min(fn.lists, len(operands))], "double") {
+			f.hint = function + " wants a list: series.NAME of a signal with range and step"
+		}
+	}
+	if slices.Contains(operands, "list(double)") && function != "_[_]" {
+		f.hint = "a series is a list: make one number of it, as in quantile(series.NAME, 0.95)"
 	}
 }
 

@@ -30,6 +30,9 @@ func FuzzCompile(f *testing.F) {
 		"object.orders.status.conditions.exists(c, c.type == 'Available' && c.status == 'True')", "object.orders.status.conditions[0].type == 'x'",
 		"object.orders == object.edge", "'%s'.format([object.orders]).size() > 10", "dyn(object.orders.spec).replicas / 0 > 1", "object.ordres.a == 1",
 		"signal.a > 1.0 || object.orders.spec.paused", "[object.orders.a, 1].all(x, x > 0)", "object.orders.metadata.name.matches('^o.*$')",
+		"quantile(series.a, 0.95) < 1.0", "quantile(series.a, 95.0) < 1.0", "quantile([], 0.5) > 0.0 || signal.a > 1.0", "wilsonUpper(signal.a, signal.b, 1.96) < 0.01",
+		"mannWhitney(series.a, series.a.map(x, x + signal.b)) > 0.05", "series.a.all(x, x > baseline.then)", "signal.a > 1.5 * baseline.week", "series.a[3] == 1.0",
+		"quantile(object.orders.status.conditions, 0.5) > 0.0", "mannWhitney(object.orders.spec, series.a) > 0.0", "wilsonUpper(object.orders.a, 1.0, 2.0) < 1.0", "!(quantile(series.a, signal.b) > 1.0)",
 	} {
 		f.Add(expr)
 	}
@@ -54,7 +57,9 @@ func FuzzCompile(f *testing.F) {
 		hang := time.AfterFunc(20*time.Second, func() { panic("hangs on " + strconv.Quote(expr)) })
 		defer hang.Stop()
 		for _, window := range []time.Duration{0, time.Minute} {
-			p := withObjects(plan.Advance, plan.Gate{Expr: expr, For: plan.Duration(window)})
+			p := withObjects(plan.Pause, plan.Gate{Expr: expr, For: plan.Duration(window)})
+			p.Spec.Signals["a"] = plan.Signal{Query: "a", Range: plan.Duration(4 * step), Step: plan.Duration(step)}
+			p.Spec.Baselines = map[string]plan.Baseline{"then": {Signal: "a", At: "only"}, "week": {Signal: "a", Offset: plan.Duration(7 * 24 * time.Hour)}}
 			prg, err := gates.Compile(p, gates.Options{})
 			if err != nil {
 				if !strings.HasPrefix(err.Error(), "compile gates") {
@@ -63,7 +68,7 @@ func FuzzCompile(f *testing.F) {
 				continue
 			}
 			for _, sample := range []gates.Sample{value(1), value(0), value(-math.MaxFloat64), unknown("no series"), series(step, 1, 0, math.NaN(), 2)} {
-				s := gates.Snapshot{Now: noon, Samples: map[gates.Need]gates.Sample{}, Facts: gates.Facts{Objects: objects}}
+				s := gates.Snapshot{Now: noon, Samples: map[gates.Need]gates.Sample{}, Facts: gates.Facts{Objects: objects, Baselines: map[string]float64{"then": 1}}}
 				for _, n := range prg.Needs(r) {
 					s.Samples[n] = sample
 				}

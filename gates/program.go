@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/cel-go/cel"
-
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -30,10 +28,11 @@ const (
 // Program is the gates of one plan, compiled. It is immutable and safe for
 // concurrent use: make it once for a plan and use it at every tick.
 type Program struct {
-	interval time.Duration
-	phases   map[string]map[plan.Effect][]gate
-	signals  map[string]signal
-	objects  map[string]object
+	interval  time.Duration
+	phases    map[string]map[plan.Effect][]gate
+	signals   map[string]*signal
+	baselines map[string]*baseline
+	objects   map[string]object
 }
 
 // gate is one gate of a phase, compiled.
@@ -42,15 +41,18 @@ type gate struct {
 	expr *expr
 	// window and step are of its `for`; zero where it has none.
 	window, step time.Duration
-	// reach is how old the oldest sample can be that its signals read.
-	reach time.Duration
+	// sources are what it asks of Prometheus; reach is how old the oldest
+	// sample can be that they read.
+	sources []source
+	reach   time.Duration
 }
 
 // signal is what is known of a signal of the plan.
 type signal struct {
-	need    Need // with no window
-	pattern *cel.AttributePatternType
-	reach   time.Duration
+	need  Need // with no window
+	reach time.Duration
+	// span and step are of its series; zero where it has none.
+	span, step time.Duration
 }
 
 // Compile compiles every gate and parses every query of a plan. The error
@@ -88,22 +90,26 @@ type builder struct {
 }
 
 func build(p *plan.Plan, o Options) (*Program, []placed, error) {
-	names := slices.Sorted(maps.Keys(p.Spec.Signals))
-	c, err := newCompiler(names, slices.Sorted(maps.Keys(p.Spec.Objects)))
+	names := declaredBy(p.Spec)
+	c, err := newCompiler(names)
 	if err != nil {
 		return nil, nil, err
 	}
 	b := &builder{compiler: c, exprs: map[string]*expr{}, prg: &Program{
-		interval: cmp.Or(max(o.Interval, 0), defaultInterval),
-		phases:   map[string]map[plan.Effect][]gate{},
-		signals:  map[string]signal{},
-		objects:  map[string]object{},
+		interval:  cmp.Or(max(o.Interval, 0), defaultInterval),
+		phases:    map[string]map[plan.Effect][]gate{},
+		signals:   map[string]*signal{},
+		baselines: map[string]*baseline{},
+		objects:   map[string]object{},
 	}}
 	for name, ref := range p.Spec.Objects {
 		b.prg.objects[name] = newObject(name, ref)
 	}
-	for _, name := range names {
+	for _, name := range names.signals {
 		b.signal(name, p.Spec.Signals[name])
+	}
+	for _, name := range names.baselines {
+		b.baseline(name, p.Spec.Baselines[name], p.Spec.Signals)
 	}
 	for i, ph := range p.Spec.Phases {
 		byEffect := map[plan.Effect][]gate{}
@@ -127,9 +133,9 @@ func (b *builder) report(path, value string, fs ...fault) {
 
 func (b *builder) signal(name string, s plan.Signal) {
 	maxAge := time.Duration(cmp.Or(s.MaxAge, plan.DefaultMaxAge))
-	sig := signal{
-		need:    Need{Query: s.Query, Freshness: s.Freshness, MaxAge: maxAge},
-		pattern: cel.AttributePattern("signal").QualString(name),
+	sig := &signal{
+		need: Need{Query: s.Query, Freshness: s.Freshness, MaxAge: maxAge},
+		span: time.Duration(s.Range), step: time.Duration(s.Step),
 	}
 	if s.Samples != nil {
 		sig.need.SamplesQuery, sig.need.SamplesMin = s.Samples.Query, s.Samples.Min
@@ -163,31 +169,33 @@ func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[pl
 		b.exprs[g.Expr] = e
 	}
 	out := gate{Gate: g, expr: e}
-	for _, s := range e.signals {
-		out.reach = max(out.reach, b.prg.signals[s].reach)
-	}
 	if g.For > 0 {
-		if f, bad := windowFault(e); bad {
+		if f, bad := b.prg.windowFault(e); bad {
 			b.report(path+".for", g.For.String(), f)
 			return
 		}
 		out.window = time.Duration(g.For)
 		out.step = windowStep(out.window, b.prg.interval)
 	}
+	out.sources, out.reach = b.prg.sources(e, out.window, out.step)
 	into[effect] = append(into[effect], out)
 }
 
 // windowFault refuses `for` beside what is not known of the past.
-func windowFault(e *expr) (fault, bool) {
+func (p *Program) windowFault(e *expr) (fault, bool) {
 	f := fault{code: "gate-for"}
+	offset := func(name string) bool { return p.baselines[name].shifted != nil }
 	switch {
+	case len(e.series) > 0:
+		f.message = fmt.Sprintf("for needs values of one time each, and %q has a window of its own", "series."+e.series[0])
+		f.hint = "drop for, and make the signal's range as long as it should be"
 	case len(e.objects) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", "object."+e.objects[0])
 		f.hint = "drop for, or move that part into a gate of its own: nobody knows what an object was before"
 	case len(e.facts) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", e.facts[0])
 		f.hint = "drop for, or move that part into a gate of its own"
-	case len(e.signals) == 0:
+	case len(e.signals) == 0 && !slices.ContainsFunc(e.baselines, offset):
 		f.message = "for needs an expression over signals, and this one reads none"
 		f.hint = "drop for"
 	default:
@@ -214,20 +222,13 @@ func (p *Program) gates(r Request, f func(plan.Effect, *gate)) {
 	}
 }
 
-// need is what a gate asks of one of its signals.
-func (p *Program) need(g *gate, name string) Need {
-	n := p.signals[name].need
-	n.Window, n.Step = g.window, g.step
-	return n
-}
-
 // Needs lists what to sample before Eval, each once, sorted.
 func (p *Program) Needs(reqs []Request) []Need {
 	set := map[Need]struct{}{}
 	for _, r := range reqs {
 		p.gates(r, func(_ plan.Effect, g *gate) {
-			for _, name := range g.expr.signals {
-				set[p.need(g, name)] = struct{}{}
+			for i := range g.sources {
+				set[g.sources[i].need] = struct{}{}
 			}
 		})
 	}

@@ -22,11 +22,11 @@ func (p *Program) Steady(r Request) (from time.Time, ok bool) {
 		}
 		var wait time.Duration
 		switch breach := effect == plan.Pause || effect == plan.Breaches; {
-		case r.Fresh && breach && len(g.expr.signals) > 0:
+		case r.Fresh && breach && len(g.sources) > 0:
 			// First nothing counts, then ever more points of the window do.
 			wait = g.reach + g.window + g.step
-		case effect == plan.Advance && g.window > 0:
-			wait = g.window
+		case effect == plan.Advance && g.longest() > 0:
+			wait = g.longest()
 		default:
 			return
 		}

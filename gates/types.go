@@ -54,7 +54,8 @@ type Result struct {
 	Expr    string `json:"expr"`
 	Message string `json:"message,omitempty"`
 	Detail  string `json:"detail,omitempty"`
-	// Values of the signals that the expression reads, where known.
+	// Values of what the expression reads, where known: those of signals by
+	// their names, the newest of series.NAME, and baseline.NAME.
 	Values map[string]float64 `json:"values,omitempty"`
 }
 
@@ -116,6 +117,9 @@ type Facts struct {
 	Health                Health
 	// Objects by their names in the plan.
 	Objects map[string]Object
+	// Baselines that were remembered, by their names in the plan; one that is
+	// not there is unknown.
+	Baselines map[string]float64
 }
 
 // Object is a live object that gates may read.

@@ -69,7 +69,7 @@ func (w *window) add(e *evaluation, slots []Point, k int) {
 	case NoData:
 		for i := range e.readings {
 			if u := slots[k*len(e.readings)+i].Unknown; u != "" && e.readings[i].sample.Err == nil {
-				w.unknown = fmt.Sprintf("%s: %s", e.readings[i].name, u)
+				w.unknown = fmt.Sprintf("%s: %s", e.readings[i].label(), u)
 			}
 		}
 	}

@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // nearest returns the known name that a mistyped one probably means, or "".
 func nearest(name string, known []string) string {
@@ -43,4 +46,16 @@ func distance(a, b string) int {
 		}
 	}
 	return rows[len(a)][len(b)]
+}
+
+// meant is the hint for a name that is not known: the nearest that is, else all
+// of them after the words of list.
+func meant(name string, known []string, list string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	if len(known) == 0 {
+		return "there is none yet"
+	}
+	return list + strings.Join(known, ", ")
 }

@@ -8,6 +8,14 @@ import (
 	"strings"
 )
 
+// Requires is what the cluster must offer.
+type Requires struct {
+	// Kubernetes is a range of versions, such as >=1.25.
+	Kubernetes string `json:"kubernetes,omitempty"`
+	// APIs must be served: GROUP/VERSION/KIND, or VERSION/KIND of the core.
+	APIs []string `json:"apis,omitempty"`
+}
+
 // Allows reports whether a version of Kubernetes, as an API server tells it
 // (v1.36.1, 1.29.4-gke.100, 1.27+), is in the range; every version is where
 // there is none. Bounds without a patch count for all patches: >1.28 begins

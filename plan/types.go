@@ -58,6 +58,8 @@ type Spec struct {
 	Gateway  *Gateway          `json:"gateway,omitempty"`
 	Identity *Identity         `json:"identity,omitempty"`
 	Signals  map[string]Signal `json:"signals,omitempty"`
+	// Baselines are values to compare with, which gates read as baseline.NAME.
+	Baselines map[string]Baseline `json:"baselines,omitempty"`
 	// Objects are live objects that gates read as object.NAME.
 	Objects map[string]ObjectRef `json:"objects,omitempty"`
 	Phases  []Phase              `json:"phases"`
@@ -68,14 +70,6 @@ type Spec struct {
 	// MonitorFor is how long gates go on after the plan is complete. Zero in a
 	// file means the default, 28d.
 	MonitorFor Duration `json:"monitorFor,omitempty"`
-}
-
-// Requires is what the cluster must offer.
-type Requires struct {
-	// Kubernetes is a range of versions, such as >=1.25.
-	Kubernetes string `json:"kubernetes,omitempty"`
-	// APIs must be served: GROUP/VERSION/KIND, or VERSION/KIND of the core.
-	APIs []string `json:"apis,omitempty"`
 }
 
 // ObjectRef names one live object. Namespace is the plan's where the file names
@@ -166,25 +160,6 @@ type Identity struct {
 	Query    string `json:"query,omitempty"`
 	ClientIP bool   `json:"clientIP,omitempty"`
 	Cohort   string `json:"cohort,omitempty"`
-}
-
-// Signal is a named PromQL query.
-type Signal struct {
-	// Query answers with exactly one series (or a scalar).
-	Query string `json:"query"`
-	// Samples says how much evidence stands behind the query.
-	Samples *Samples `json:"samples,omitempty"`
-	// MaxAge: an older sample is NoData. Zero in a file means the default, 5m.
-	MaxAge Duration `json:"maxAge,omitempty"`
-	// Freshness overrides the derived query for the age of the newest
-	// sample, in seconds.
-	Freshness string `json:"freshness,omitempty"`
-}
-
-// Samples: when Query answers less than Min, the signal is NoData.
-type Samples struct {
-	Query string  `json:"query"`
-	Min   float64 `json:"min"`
 }
 
 // Phase is a part of the itinerary: one stop, or one for each of Percents.

@@ -82,6 +82,9 @@ func (v *validator) plan() {
 	}
 	v.phases()
 	v.position()
+	for _, name := range slices.Sorted(maps.Keys(p.Spec.Baselines)) {
+		v.baseline(name, p.Spec.Baselines[name])
+	}
 	v.requires()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Objects)) {
 		v.object(name, p.Spec.Objects[name])
@@ -137,13 +140,5 @@ func (v *validator) identity() {
 	v.named(v.at, path+".query", "query parameter", id.Query, queryName, queryName)
 	if id.Cohort != "" && !cohort.MatchString(id.Cohort) {
 		v.at(path+".cohort", "name", fmt.Sprintf("%s cannot be a cohort", shorten(id.Cohort)), "use letters, digits, -, _ and ., at most 63, with a letter or digit at both ends")
-	}
-}
-
-func (v *validator) signal(name string, s Signal) {
-	path := join("spec.signals", name)
-	v.variable(path, "a signal", name, "signal.NAME")
-	if s.Samples != nil && s.Samples.Min < 0.001 {
-		v.at(path+".samples.min", "samples", "min must be above 0, at least 0.001", "say how many samples prove something; 400 clean ones prove less than 1 %")
 	}
 }

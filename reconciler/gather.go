@@ -308,6 +308,15 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		progs[i] = p
 		needs = append(needs, p.Needs([]gates.Request{want.Request})...)
 	}
+	leaves := decide.Leaves(*in)
+	var due *gates.Program
+	if !leaves.IsZero() {
+		var err error
+		if due, err = w.program(in.Head); err != nil {
+			return err
+		}
+		needs = append(needs, due.DueNeeds(leaves)...)
+	}
 	ctx, cancel := context.WithTimeout(ctx, sampleDeadline)
 	defer cancel()
 	go func() {
@@ -321,7 +330,11 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 	if len(needs) > 0 {
 		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
 	}
+	if due != nil {
+		in.Due = due.Due(leaves, snap)
+	}
 	for i, want := range wants {
+		snap.Facts.Baselines = in.Record.Remembered(want.Version.Plan)
 		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}

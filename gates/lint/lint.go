@@ -129,8 +129,11 @@ func (l *linter) unused(gates []gate) {
 	for _, g := range gates {
 		maps.Copy(read, g.reads)
 	}
+	for _, b := range l.plan.Spec.Baselines {
+		read["signal."+b.Signal] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.plan.Spec.Signals)) {
-		if !read["signal."+name] {
+		if !read["signal."+name] && !read["series."+name] {
 			l.report(finding{code: UnusedSignal, path: "spec.signals." + name, message: fmt.Sprintf("no gate reads signal.%s", name),
 				hint: "remove it, or write the gate that it is for"})
 		}

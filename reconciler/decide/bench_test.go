@@ -10,6 +10,7 @@ import (
 // with the verdicts of its four gates at hand.
 func BenchmarkDecide(b *testing.B) {
 	w := newWorld(lawsPlan(b))
+	w.values["errors"] = 5
 	w.commit("r2", func(p *plan.Plan) { p.Spec.Position = plan.Position{Phase: "gradual", Percent: 25} }, nil)
 	w.settle(10)
 	in := w.input()

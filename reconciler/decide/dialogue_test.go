@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 //	at +DURATION                              lets time pass and reads Git again
 //	git stale|read|gone|invalid               the state of the branch
 //	signal GATE=VERDICT [now=VERDICT]         a gate's verdict from here on
+//	value SIGNAL=NUMBER|none                  what a baseline would remember of a signal
 //	observe gateway=STOP healthy=BOOL [cluster=BOOL]
 //	unmet TEXT                                what the cluster does not offer
 //	step STEP                                 the move has come to that step
@@ -75,6 +77,14 @@ func say(t *testing.T, w *world, d *datadriven.TestData) string {
 			var now string
 			if d.MaybeScanArgs(t, "now", &now) {
 				w.instant[a.Key] = gates.Verdict(now)
+			}
+		}
+		return ""
+	case "value":
+		for _, a := range d.CmdArgs {
+			delete(w.values, a.Key)
+			if v, err := strconv.ParseFloat(a.Vals[0], 64); err == nil {
+				w.values[a.Key] = v
 			}
 		}
 		return ""

@@ -50,7 +50,8 @@
 //	    windows, notBefore, manual phase, approvals,
 //	    checklist, cooldown, bake, pause, advance or
 //	    enter gate, or a rollback expression true
-//	    without its `for`
+//	    without its `for`, or a baseline that is
+//	    remembered here without a value
 //	17  ahead, cluster or gateway not healthy              Hold NotHealthy
 //	18  otherwise                                          Advance to the next stop
 //

@@ -101,6 +101,7 @@ func (s *state) forward() (Decision, bool) {
 		s.bakes(&b)
 		s.pauses(&b)
 		s.gatesBlock(&b, plan.Advance, eff, s.Applied.Revision)
+		s.remembers(&b)
 	}
 	s.enters(&b, next)
 	s.breaching(&b)

@@ -3,6 +3,7 @@ package decide
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func TestLaws(t *testing.T) {
 	src := lawsPlan(t)
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{T: t, w: newWorld(src)}
+		h.w.values["errors"] = 5
 		t.Repeat(h.actions())
 	})
 }
@@ -33,6 +35,7 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		"time":    h.time,
 		"git":     h.gitState,
 		"verdict": h.verdict,
+		"value":   h.value,
 		"push":    func(*rapid.T) { h.w.push() },
 		"fail":    h.fail,
 		"finish":  func(*rapid.T) { h.w.finish() },
@@ -51,7 +54,11 @@ func lawsPlan(t testing.TB) string {
 	if !ok {
 		t.Fatal("the dialogue has no plan")
 	}
-	return src
+	signals := "  signals:\n"
+	if !strings.Contains(src, signals) {
+		t.Fatal("the plan has no signals")
+	}
+	return strings.Replace(src, signals, "  baselines:\n    first: {signal: errors, at: setup}\n    small: {signal: errors, at: gradual@10}\n"+signals, 1)
 }
 
 type history struct {
@@ -131,6 +138,14 @@ func (h *history) verdict(t *rapid.T) {
 	h.w.verdicts[name] = rapid.SampledFrom([]gates.Verdict{gates.Pass, gates.Fail, gates.Fail, gates.Pass, gates.NoData, gates.Error}).Draw(t, "verdict")
 }
 
+// value gives the signal that baselines remember another value, or none.
+func (h *history) value(t *rapid.T) {
+	h.w.values = map[string]float64{"errors": float64(rapid.IntRange(1, 9).Draw(t, "value"))}
+	if rapid.IntRange(0, 2).Draw(t, "unknown") == 0 {
+		h.w.values = nil
+	}
+}
+
 func (h *history) fail(t *rapid.T) {
 	if h.w.rec.Move == nil {
 		return
@@ -182,6 +197,7 @@ func (h *history) check(t *rapid.T) {
 	h.explains(t, in, d)
 	h.w.lastIn = in
 	h.w.begin(d)
+	h.remembers(t, in, d)
 	if m := h.w.rec.Move; m != nil && m.Content == "" {
 		t.Fatalf("the move names a version that is not known: %+v", m)
 	}
@@ -275,6 +291,29 @@ func (h *history) forward(t *rapid.T, in Input, d Decision) {
 	next, ok := it.Next(eff)
 	if !ok || next != d.Target || after(it, next, in.Head.Plan.Spec.Position) {
 		t.Fatalf("law 2: went from %s to %s, git declares %s", eff, d.Target, in.Head.Plan.Spec.Position)
+	}
+}
+
+// remembers holds that no stop is left without its baselines, and that nothing
+// else changes them.
+func (h *history) remembers(t *rapid.T, in Input, d Decision) {
+	want := maps.Clone(in.Record.Baselines)
+	if d.Verb == Advance && d.Reason != Resuming && in.Record.Applied != nil {
+		for name, b := range in.Head.Plan.Spec.Baselines {
+			if b.At != in.Record.Applied.Stop.String() {
+				continue
+			}
+			if h.w.values == nil {
+				t.Fatalf("law 3: left %s without a value for baseline %s: %+v", b.At, name, d)
+			}
+			if want == nil {
+				want = map[string]Baseline{}
+			}
+			want[name] = Baseline{Signal: b.Signal, Value: h.w.values[b.Signal], At: in.Now, Stop: in.Record.Applied.Stop, Revision: in.Head.Revision}
+		}
+	}
+	if diff := cmp.Diff(want, h.w.rec.Baselines); diff != "" {
+		t.Fatalf("the baselines after %+v (-want +got):\n%s", d, diff)
 	}
 }
 

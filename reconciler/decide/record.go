@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ func (r Record) Clone() Record {
 	r.Changes = slices.Clone(r.Changes)
 	r.Holds = slices.Clone(r.Holds)
 	r.Rollbacks = slices.Clone(r.Rollbacks)
+	r.Baselines = maps.Clone(r.Baselines)
 	r.Applied, r.Good, r.Move = clone(r.Applied), clone(r.Good), clone(r.Move)
 	r.Pending, r.Halt, r.Verify = clone(r.Pending), clone(r.Halt), clone(r.Verify)
 	return r
@@ -198,6 +200,9 @@ func (r Record) Begin(in Input, d Decision) Record {
 	case Hold:
 	case Advance, Retreat:
 		r.begin(in, d)
+		if d.Verb == Advance && d.Reason != Resuming {
+			r.remember(in)
+		}
 	case Apply:
 		if d.Reason == ContentChanged && r.Applied != nil && in.Head.Live == r.Applied.Live {
 			r.Applied.Revision, r.Applied.Content, r.Applied.ContentSince = in.Head.Revision, in.Head.Content, in.Now

@@ -94,8 +94,11 @@ type Input struct {
 	Approvals []Approval
 	// Verdicts of the gates that Wants names.
 	Verdicts gates.Results
-	Limits   Limits
-	Now      time.Time
+	// Due are the newest values of the baselines that are remembered when the
+	// effective stop is left, by name; one that is not there is unknown.
+	Due    map[string]gates.Point
+	Limits Limits
+	Now    time.Time
 }
 
 // Git is what is known of the branch.
@@ -189,6 +192,9 @@ type Record struct {
 	Verify *Verification `json:"verify,omitempty"`
 	// Rollbacks are the times of automatic rollbacks, oldest first.
 	Rollbacks []time.Time `json:"rollbacks,omitempty"`
+	// Baselines by their names in the plan, as of when their stops were last
+	// left forward. A record that was rebuilt has none.
+	Baselines map[string]Baseline `json:"baselines,omitempty"`
 	// Serial counts how often the record was saved: of two copies the one
 	// with the higher is newer.
 	Serial int64 `json:"serial,omitempty"`

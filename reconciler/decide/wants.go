@@ -50,3 +50,17 @@ func Wants(in Input) []Want {
 func (s *state) ahead(next plan.Position) bool {
 	return !after(s.itinerary(), next, s.declared())
 }
+
+// Leaves is the stop that may be left forward: the baselines that are
+// remembered there are due. None where the plan is where it should be, or was
+// not applied yet.
+func Leaves(in Input) plan.Position {
+	s := &state{Input: in}
+	if s.Head.IsZero() {
+		return plan.Position{}
+	}
+	if next, ok := s.itinerary().Next(s.effective()); ok && s.ahead(next) {
+		return s.effective()
+	}
+	return plan.Position{}
+}

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ type world struct {
 	// others and approvals are what the branch has beside the plan.
 	others    map[plan.Key]Other
 	approvals []Approval
+	// values of signals that baselines remember; a signal without one is
+	// unknown.
+	values map[string]float64
 	// invalid heads: the newest valid version governs.
 	valid plan.Version
 }
@@ -38,7 +42,7 @@ func newWorld(src string) *world {
 	}
 	t := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	w := &world{
-		now: t, versions: map[plan.Revision]plan.Version{}, verdicts: map[string]gates.Verdict{}, instant: map[string]gates.Verdict{},
+		now: t, versions: map[plan.Revision]plan.Version{}, verdicts: map[string]gates.Verdict{}, instant: map[string]gates.Verdict{}, values: map[string]float64{},
 		limits: Limits{GitMaxAge: 5 * time.Minute, Cooldown: 30 * time.Minute, MaxPerDay: 3},
 	}
 	w.add("r1", doc.Plan, Change{Commit: "r1", To: doc.Plan.Spec.Position})
@@ -91,10 +95,29 @@ func (w *world) input() Input {
 	if g := w.rec.Good; g != nil {
 		in.Good = w.versions[g.Revision]
 	}
+	if a := w.rec.Applied; a != nil {
+		in.Due = w.due(in.Applied.Plan, a.Stop)
+	}
 	for _, want := range Wants(in) {
 		in.Verdicts = append(in.Verdicts, w.eval(want)...)
 	}
 	return in
+}
+
+// due samples the baselines that are remembered when a stop is left.
+func (w *world) due(p *plan.Plan, stop plan.Position) map[string]gates.Point {
+	out := map[string]gates.Point{}
+	for name, b := range p.Spec.Baselines {
+		if b.At == "" || b.Stop() != stop {
+			continue
+		}
+		if v, ok := w.values[b.Signal]; ok {
+			out[name] = gates.Point{Time: w.now, Value: v}
+		} else {
+			out[name] = gates.Point{Unknown: "no series"}
+		}
+	}
+	return out
 }
 
 func (w *world) eval(want Want) gates.Results {
@@ -222,6 +245,9 @@ func (w *world) String() string {
 	}
 	if r.Good != nil {
 		fmt.Fprintf(&b, ", good %s %s", r.Good.Stop, r.Good.Revision)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Baselines)) {
+		fmt.Fprintf(&b, ", %s %v at %s", name, r.Baselines[name].Value, r.Baselines[name].Stop)
 	}
 	if r.Move != nil {
 		fmt.Fprintf(&b, ", moving %s -> %s (%s)", r.Move.From, r.Move.To, r.Move.Verb)

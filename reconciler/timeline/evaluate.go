@@ -42,7 +42,7 @@ func (p *Player) quiet(alike bool) bool {
 	}
 	in := &p.in
 	in.Record, in.Now, in.Git.ReadAt = p.rec, p.now, p.now
-	if !j.asks(decide.Wants(*in)) {
+	if !j.asks(decide.Wants(*in)) || len(p.program.DueNeeds(decide.Leaves(*in))) > 0 {
 		return false
 	}
 	r := p.rec.Settle(*in)
@@ -66,6 +66,7 @@ func (p *Player) evaluate(in *decide.Input) {
 	facts := in.Facts()
 	facts.Objects = p.o.Objects
 	snap := gates.Snapshot{Now: p.now, Samples: p.out, Facts: facts}
+	in.Due = p.program.Due(decide.Leaves(*in), snap)
 	var all gates.Results
 	for _, w := range wants {
 		all = append(all, p.program.Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)

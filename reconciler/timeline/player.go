@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/gates"
@@ -256,8 +257,16 @@ func Needs(p *plan.Plan, interval time.Duration) ([]gates.Need, error) {
 		return nil, err
 	}
 	var all []gates.Request
+	var due []gates.Need
 	for _, stop := range p.Itinerary() {
 		all = append(all, gates.Request{Stop: stop, Effects: plan.Effects})
+		due = append(due, program.DueNeeds(stop)...)
 	}
-	return program.Needs(all), nil
+	needs := program.Needs(all)
+	for _, n := range due {
+		if !slices.Contains(needs, n) {
+			needs = append(needs, n)
+		}
+	}
+	return needs, nil
 }

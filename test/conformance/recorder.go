@@ -79,6 +79,7 @@ func SampleRecord(seed int) decide.Record {
 		},
 		Halt:        &decide.HaltOf{Reason: decide.HistoryRewritten, Message: "history was rewritten", At: noon, Head: rev(4)},
 		Rollbacks:   []time.Time{noon.Add(-time.Hour), noon},
+		Baselines:   map[string]decide.Baseline{"legacyP95": {Signal: "p95", Value: 0.1, At: noon, Stop: at10, Revision: rev(2)}},
 		LiftedAt:    noon,
 		CompletedAt: noon,
 	}
