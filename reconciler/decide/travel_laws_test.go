@@ -139,7 +139,7 @@ func (h *travel) others(t *rapid.T) {
 		case 0:
 			continue
 		case 1:
-			h.w.others[key] = Other{Conflicts: name == "rival"}
+			h.w.others[key] = Other{At: beyond[0], Itinerary: beyond, Conflicts: name == "rival"} // what was known before counts for nothing
 			continue
 		}
 		at := rapid.SampledFrom(beyond).Draw(t, "at")
