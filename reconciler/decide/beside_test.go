@@ -70,6 +70,8 @@ func otherAt(t *testing.T, d *datadriven.TestData, at string) Other {
 	switch at {
 	case "unknown":
 		return Other{}
+	case "unread": // it was known to be at its first stop, and is not now
+		return Other{At: it[0], Itinerary: it}
 	case "complete":
 		return Other{Known: true, At: it[3], Itinerary: it, Complete: true, Past: true}
 	case "nowhere":

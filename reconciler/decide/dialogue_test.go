@@ -34,7 +34,7 @@ import (
 //	rollback to=STOP                          a person asks for a rollback
 //	rewritten REV                             the branch was rewritten to that revision alone
 //	state                                     prints the record
-//	others [NAME=STOP|complete|unknown ...]   the connected plans; those in conflicts=(NAME,...) name this one
+//	others [NAME=STOP|complete|unknown|unread ...]   the connected plans; those in conflicts=(NAME,...) name this one
 //	approve STOP author=X role=Y raise=REV [item=Z]
 //	disapprove                                no approval is on the branch
 //	recheck                                   how long the answer stays as it is
