@@ -78,7 +78,7 @@ func (s *state) arrived() (Decision, bool) {
 	return Decision{
 		Verb: Complete, Target: a.Stop, Revision: a.Revision, Reason: Completed,
 		Message:   fmt.Sprintf("the last stop %s has baked and its advance gates pass", a.Stop),
-		RecheckAt: s.watchedUntil(),
+		RecheckAt: s.completeUntil(),
 	}, true
 }
 

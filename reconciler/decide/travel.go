@@ -91,3 +91,12 @@ func (s *state) watchedUntil() time.Time {
 	}
 	return at.Add(time.Duration(s.Applied.Plan.Spec.MonitorFor))
 }
+
+// completeUntil is watchedUntil for a plan that is complete, if only from now
+// on.
+func (s *state) completeUntil() time.Time {
+	if until := s.watchedUntil(); !until.IsZero() {
+		return until
+	}
+	return s.Now.Add(time.Duration(s.Applied.Plan.Spec.MonitorFor))
+}
