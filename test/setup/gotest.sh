@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs go test with the arguments given, shows its output without the lines of
 # tests that merely begin, and fails on a failure and on a skipped test alike:
-# a component that is missing is a failure here.
+# a component that is missing is a failure here. What failed is shown once more
+# at the end, where it is found.
 set -euo pipefail
 
 log=$(mktemp)
@@ -12,5 +13,10 @@ skipped=$(grep -E '^ *--- SKIP' "$log" || true)
 if [ -n "$skipped" ]; then
   printf 'test: skipped tests are not allowed:\n%s\n' "$skipped" >&2
   status=1
+fi
+if [ "$status" != 0 ]; then
+  echo 'test: what failed, each with the last lines before it:'
+  grep -vE '^=== (RUN|PAUSE|CONT|NAME) |^ *--- PASS' "$log" |
+    grep -E -B 20 -m 20 '^--- FAIL|^panic: |WARNING: DATA RACE' || true
 fi
 exit "$status"

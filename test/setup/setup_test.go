@@ -184,6 +184,9 @@ func TestASkippedTestFailsTheRun(t *testing.T) {
 			if code != c.code {
 				t.Errorf("got exit %d, want %d\n%s", code, c.code, out)
 			}
+			if shown := strings.Contains(out, "what failed"); shown != (c.code != 0) {
+				t.Errorf("what failed is shown: %t, exit %d\n%s", shown, code, out)
+			}
 			if said != "go test -v -race ./...\n" {
 				t.Errorf("got calls %q", said)
 			}
