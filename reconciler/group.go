@@ -41,15 +41,16 @@ func (t *turn) try(doing string, do func() error) {
 // workOnce works a plan together with those that it is connected with, and
 // returns how long to wait before the next time.
 func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Duration) {
-	turns := make([]*turn, 0, 1)
-	for _, k := range r.groupOf(key) {
+	group := r.groupOf(key)
+	turns := make([]*turn, 0, len(group))
+	for _, k := range group {
 		w := r.worker(k)
 		w.busy.Lock()
 		defer w.busy.Unlock()
 		turns = append(turns, &turn{w: w, answer: func(error) {}})
 	}
 	r.gatherAll(ctx, turns)
-	if len(r.groupOf(key)) != len(turns) {
+	if !slices.Equal(r.groupOf(key), group) {
 		return 0 // who belongs together came out just now
 	}
 	r.decideAndAct(ctx, turns)
@@ -88,6 +89,7 @@ func (t *turn) gather(ctx context.Context) error {
 		return nil
 	}
 	w.takePush(ctx)
+	w.takeProposal(ctx)
 	t.in.Record = w.rec
 	return nil
 }

@@ -3,6 +3,8 @@ package reconciler_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -154,6 +156,10 @@ func TestDependentsGoBackFirstWhenOneIsRolledBack(t *testing.T) {
 	j.awaitAt(all("gradual@25", nil))
 	j.forget()
 	before := len(j.subjects())
+	hook := "#!/bin/sh\nwhile read old new ref; do echo $ref >> pushed; done\n"
+	if err := os.WriteFile(filepath.Join(j.remote, "hooks", "post-receive"), []byte(hook), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	j.sampler.Set("resource", 0.5)
 	back := all("setup", map[string]string{"llm": "gradual@25"})
 	j.awaitAll("the later four are back", func(name string, s reconciler.Status) bool {
@@ -165,6 +171,9 @@ func TestDependentsGoBackFirstWhenOneIsRolledBack(t *testing.T) {
 	}
 	if n := len(j.subjects()) - before; n != 4 {
 		t.Errorf("%d commits, want one for each of the four: %v", n, j.subjects())
+	}
+	if b, err := os.ReadFile(filepath.Join(j.remote, "pushed")); err != nil || string(b) != "refs/heads/main\n" {
+		t.Errorf("pushes to %q, %v; want one, to main", b, err)
 	}
 	j.run(j.remote, "git", "fsck", "--strict")
 	for _, name := range tracks[2:] {

@@ -18,6 +18,7 @@ type proposal struct {
 	revision plan.Revision // the version that was in force
 	under    bool          // under way
 	after    time.Time     // after a failure: not before
+	news     *Entry        // for the history, where it was not taken in yet
 }
 
 // startPropose puts the commit that raises the position to the next stop on a
@@ -51,13 +52,25 @@ func (w *worker) startPropose(ctx context.Context, d decide.Decision) {
 			w.log.Error("the next stop could not be proposed; it is tried again", "stop", p.stop.String(), "err", err.Error())
 		} else {
 			w.log.Info("proposed", "stop", p.stop.String(), "branch", branch)
-			w.append(ctx, Entry{
+			p.news = &Entry{
 				At: w.r.o.Now(), Verb: decide.Hold, Reason: decide.Proposed, From: from, To: p.stop,
 				Message: fmt.Sprintf("%s is proposed on branch %s: merge it to go on", p.stop, branch),
-			}, false)
+			}
 		}
 		w.mu.Lock()
 		w.proposed = p
 		w.mu.Unlock()
+		w.r.enqueue(w.key)
 	})
+}
+
+// takeProposal tells people of a proposal that was made.
+func (w *worker) takeProposal(ctx context.Context) {
+	w.mu.Lock()
+	news := w.proposed.news
+	w.proposed.news = nil
+	w.mu.Unlock()
+	if news != nil {
+		w.append(ctx, *news, false)
+	}
 }
