@@ -117,7 +117,7 @@ func (s *state) gone() (Decision, bool) {
 		return s.resumeBackward()
 	}
 	it := s.itinerary()
-	if len(it) > 0 && after(it, s.effective(), it[0]) {
+	if len(it) > 0 && s.Record.Applied != nil && after(it, s.furthest(it), it[0]) {
 		d := Decision{Verb: Rollback, Target: it[0], Revision: s.Record.Applied.Revision}
 		if ev := s.breaches(); len(ev) > 0 {
 			d.Reason, d.Evidence = Breach, ev
