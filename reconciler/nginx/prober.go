@@ -106,7 +106,10 @@ func (p prober) await(ctx context.Context, path, hash string, workers int) error
 		got := p.burst(ctx, path, min(max(workers, 4), 16))
 		for _, a := range got {
 			if a.err != nil || a.hash != hash {
-				other, row = a, 0
+				row = 0
+				if ctx.Err() == nil || other == (answer{}) {
+					other = a // at the end all that is said is that it is the end
+				}
 				continue
 			}
 			if row == 0 {
