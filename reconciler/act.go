@@ -24,7 +24,7 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 		}
 		kept := w.keep(ctx, in)
 		return errors.Join(kept, w.follow(ctx, in, kept == nil))
-	case !moves(d):
+	case !d.Verb.Moves():
 		return nil
 	}
 	v, err := w.version(ctx, w.rec.Move.Revision)
@@ -130,7 +130,7 @@ func (w *worker) arrive(ctx context.Context, in *decide.Input, v plan.Version) e
 	return w.finish(ctx, in, v)
 }
 
-func back(m decide.Move) bool { return m.Verb == decide.Rollback || m.Verb == decide.Retreat }
+func back(m decide.Move) bool { return m.Verb.Backward() }
 
 // stepped writes the step down where a step with effects follows. Without a
 // cluster only the traffic has any, and the record need not be written for the
@@ -180,7 +180,7 @@ func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.
 // move restores names another.
 func (w *worker) leave(ctx context.Context, in *decide.Input, v plan.Version) error {
 	m, a := w.rec.Move, in.Applied
-	if a.IsZero() || m.Verb != decide.Rollback && m.Verb != decide.Retreat || w.traffic(a.Plan) == w.traffic(v.Plan) {
+	if a.IsZero() || !m.Verb.Backward() || w.traffic(a.Plan) == w.traffic(v.Plan) {
 		return nil
 	}
 	to := m.To

@@ -66,7 +66,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	if err := w.require(ctx, &in); err != nil {
 		return in, err
 	}
-	if d := decide.Decide(in); d.Verb == decide.Retreat || d.Verb == decide.Rollback {
+	if d := decide.Decide(in); d.Verb.Backward() {
 		// Going back hangs on no gate, so it waits for no answer.
 		return in, nil
 	}

@@ -99,7 +99,7 @@ func (t *turn) gather(ctx context.Context) error {
 // then the rest, each for itself.
 func (r *Reconciler) decideAndAct(ctx context.Context, turns []*turn) {
 	order := decideAll(turns)
-	n := slices.IndexFunc(order, func(t *turn) bool { return t.d.Verb != decide.Rollback && t.d.Verb != decide.Retreat })
+	n := slices.IndexFunc(order, func(t *turn) bool { return !t.d.Verb.Backward() })
 	if n < 0 {
 		n = len(order)
 	}
@@ -219,7 +219,7 @@ func (t *turn) report(ctx context.Context) {
 		w.startPropose(ctx, t.d)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
-		if failed == nil && moves(t.d) && w.waiting == "" {
+		if failed == nil && t.d.Verb.Moves() && w.waiting == "" {
 			// What comes next may be decided at once.
 			w.r.enqueue(w.key)
 		}

@@ -139,7 +139,7 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 	switch {
 	case d.Reason == decide.Suspended:
 		return StateSuspended
-	case rec.Move != nil && (rec.Move.Verb == decide.Rollback || rec.Move.Verb == decide.Retreat):
+	case rec.Move != nil && rec.Move.Verb.Backward():
 		return StateRollingBack
 	case rec.Pending != nil:
 		return StateRolledBackUnpushed

@@ -92,16 +92,6 @@ func backoff(attempts int) time.Duration {
 	return d - rand.N(d/4+1)
 }
 
-// moves reports whether the decision changed what was applied.
-func moves(d decide.Decision) bool {
-	switch d.Verb {
-	case decide.Advance, decide.Retreat, decide.Rollback, decide.Apply:
-		return true
-	default:
-		return false
-	}
-}
-
 // decide asks the core, or answers a person's request for a rollback: answer
 // tells the person that the intent was written down and tried, or why not.
 func (w *worker) decide(in decide.Input) (d decide.Decision, answer func(error)) {

@@ -109,22 +109,3 @@ func (s *state) approvals(b *blockers, stop plan.Position) {
 		}
 	}
 }
-
-// ApprovalCounts is how many persons of each role of the plan at head approved
-// the stop that would be entered next, or at the last one that stop.
-func (in Input) ApprovalCounts() map[string]int {
-	if in.Head.IsZero() {
-		return nil
-	}
-	s := &state{Input: in}
-	stop, ok := s.itinerary().Next(s.effective())
-	if !ok {
-		stop = s.effective()
-	}
-	c := s.consent(stop)
-	counts := make(map[string]int, len(in.Head.Plan.Spec.Roles))
-	for role := range in.Head.Plan.Spec.Roles {
-		counts[role] = len(c.given[role])
-	}
-	return counts
-}

@@ -159,7 +159,7 @@ func (s *state) lowered() (Decision, bool) {
 	}, true
 }
 
-func backward(m *Move) bool { return m.Verb == Retreat || m.Verb == Rollback }
+func backward(m *Move) bool { return m.Verb.Backward() }
 
 func (s *state) resumeBackward() (Decision, bool) {
 	m := s.Record.Move

@@ -44,7 +44,7 @@ func Group(members []Member, decide func(plan.Key, Input) Decision) []Decided {
 		in.Others = othersOf(m, order, stands)
 		d := decide(m.Key, in)
 		stands[m.Key] = standsAt(m, &d)
-		if d.Verb == Rollback || d.Verb == Retreat {
+		if d.Verb.Backward() {
 			back = append(back, Decided{m.Key, in, d})
 			continue
 		}

@@ -235,7 +235,7 @@ func (r *Record) begin(in Input, d Decision) {
 	v := s.version(d.Revision)
 	step := StepExpand
 	from := s.effective()
-	if d.Verb == Retreat || d.Verb == Rollback {
+	if d.Verb.Backward() {
 		step = StepPrepare
 		from = s.furthest(s.itinerary())
 	}

@@ -21,6 +21,12 @@ const (
 	Halt     Verb = "Halt"     // stop forward moves until a person acts, and page
 )
 
+// Backward reports whether the verb takes a plan back.
+func (v Verb) Backward() bool { return v == Retreat || v == Rollback }
+
+// Moves reports whether the verb changes what was applied.
+func (v Verb) Moves() bool { return v == Advance || v == Apply || v.Backward() }
+
 // Reason is why, as one stable PascalCase word: it is API.
 type Reason string
 

@@ -168,7 +168,7 @@ func (p *Player) look() (look Look, again bool) {
 		m.Content, m.Live = v.Content, v.Live
 	}
 	p.rec = rec
-	if p.rec.Move != nil && moves(d) && !p.head.Plan.Spec.Suspend {
+	if p.rec.Move != nil && d.Verb.Moves() && !p.head.Plan.Spec.Suspend {
 		p.rec = p.rec.Finish(p.now)
 	}
 	look.Reverts = p.push()
@@ -178,7 +178,7 @@ func (p *Player) look() (look Look, again bool) {
 	}
 	look.Declared = p.head.Plan.Spec.Position
 	look.Complete, look.Halt = !p.rec.CompletedAt.IsZero(), p.rec.Halt
-	return look, moves(d)
+	return look, d.Verb.Moves()
 }
 
 // read reports whether the versions that the record names are those of the
@@ -186,16 +186,6 @@ func (p *Player) look() (look Look, again bool) {
 func (p *Player) read(in decide.Input) bool {
 	a, g := p.rec.Applied, p.rec.Good
 	return (a == nil || a.Revision == in.Applied.Revision) && (g == nil || g.Revision == in.Good.Revision)
-}
-
-// moves reports whether the decision changed what was applied.
-func moves(d decide.Decision) bool {
-	switch d.Verb {
-	case decide.Advance, decide.Retreat, decide.Rollback, decide.Apply:
-		return true
-	default:
-		return false
-	}
 }
 
 // gather makes what a decision reads.
@@ -213,7 +203,7 @@ func (p *Player) gather() decide.Input {
 	if p.o.More != nil {
 		p.o.More(&in)
 	}
-	if d := decide.Decide(in); d.Verb == decide.Retreat || d.Verb == decide.Rollback {
+	if d := decide.Decide(in); d.Verb.Backward() {
 		return in // going back hangs on no gate
 	}
 	p.evaluate(&in)
