@@ -186,7 +186,9 @@ func (p *Proxy) handler(passOn http.Handler) http.HandlerFunc {
 		select {
 		case <-time.After(i.Delay):
 		case <-r.Context().Done():
-			return
+			// The client is going: what a plain return answers, an empty 200, may
+			// still reach it between its goodbye and its close.
+			panic(http.ErrAbortHandler)
 		}
 		if i.AnswerLost {
 			passOn.ServeHTTP(httptest.NewRecorder(), r)
