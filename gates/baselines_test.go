@@ -45,12 +45,12 @@ func TestARememberedBaselineIsAConstant(t *testing.T) {
 		{"another one recorded", "signal.b < baseline.then", 0, map[string]float64{"later": 2}, gates.NoData, "b=1; baseline.then unknown: none is on record, it is remembered when only is left"},
 		{"not a number", "!(signal.b < baseline.then)", 0, map[string]float64{"then": math.NaN()}, gates.NoData, "b=1; baseline.then unknown: none is on record, it is remembered when only is left"},
 		{"not needed", "signal.b > 0.0 || baseline.then > 0.0", 0, nil, gates.Pass, "b=1; baseline.then unknown: none is on record, it is remembered when only is left"},
-		{"in a window", "signal.b < 2.0 * baseline.then", time.Minute, map[string]float64{"then": 0.75}, gates.Pass, "true at all of 4 known points of the last 1m; b=1; baseline.then=0.75"},
-		{"not recorded, in a window", "signal.b < baseline.then", time.Minute, nil, gates.NoData, "0 of 4 points of the last 1m are known; b=1; baseline.then unknown: none is on record, it is remembered when only is left"},
+		{"in a window", "signal.b < 2.0 * baseline.then", time.Minute, map[string]float64{"then": 0.75}, gates.Pass, "true at all of 5 known points of the last 1m; b=1; baseline.then=0.75"},
+		{"not recorded, in a window", "signal.b < baseline.then", time.Minute, nil, gates.NoData, "0 of 5 points of the last 1m are known; b=1; baseline.then unknown: none is on record, it is remembered when only is left"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := baselined(t, plan.Pause, plan.Gate{Expr: tc.expr, For: plan.Duration(tc.window)}, "a")
-			got := f.evalFacts(f.request(), map[string]gates.Sample{"b": series(step, steady(4, 1)...)}, gates.Facts{Baselines: tc.recorded})
+			got := f.evalFacts(f.request(), map[string]gates.Sample{"b": series(step, steady(5, 1)...)}, gates.Facts{Baselines: tc.recorded})
 			if got.Verdict != tc.want || got.Detail != tc.detail {
 				t.Errorf("got %s, %q\nwant %s, %q", got.Verdict, got.Detail, tc.want, tc.detail)
 			}
@@ -72,7 +72,7 @@ func TestABaselineByOffsetIsTheQueryOfThen(t *testing.T) {
 	} {
 		f := baselined(t, plan.Pause, plan.Gate{Expr: "baseline.week > 0.0", For: plan.Duration(time.Minute)}, query)
 		got := f.prg.Needs([]gates.Request{f.request()})
-		wanted := []gates.Need{{Query: want, SamplesQuery: "count(a offset 1w)", SamplesMin: 5, Window: time.Minute, Step: step}}
+		wanted := []gates.Need{{Query: want, SamplesQuery: "count(a offset 1w)", SamplesMin: 5, Window: time.Minute + step, Step: step}}
 		if diff := cmp.Diff(wanted, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
 		}

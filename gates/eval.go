@@ -63,7 +63,7 @@ func (e *evaluation) run() Result {
 	}
 	var err error
 	out.Now, err = e.at(func(r *reading) Point { return r.last })
-	if e.gate.window == 0 {
+	if e.gate.step == 0 {
 		out.Verdict = out.Now
 		out.Detail = joinDetails(e.describe(), e.errorDetail(out.Verdict, err), e.emptyResult(out.Verdict))
 		return out

@@ -167,11 +167,12 @@ func TestNeedsAreOnceAndSorted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := gates.Need{Query: "a_query", Freshness: "age", MaxAge: 5 * time.Minute, Window: time.Hour, Step: 15 * time.Second}
+	b := gates.Need{Query: "a_query", Freshness: "age", MaxAge: 5 * time.Minute, Window: time.Hour + step, Step: 15 * time.Second}
 	a := gates.Need{Query: "z_query", SamplesQuery: "count", SamplesMin: 400, MaxAge: 2 * time.Minute}
 	hour, month := a, a
-	hour.Window, hour.Step = time.Hour, 15*time.Second
-	month.Window, month.Step = 30*24*time.Hour, 2592*time.Second
+	hour.Window, hour.Step = time.Hour+step, step
+	month.Step = 2592 * time.Second
+	month.Window = 30*24*time.Hour + month.Step
 	r := gates.Request{Stop: only, Effects: plan.Effects}
 	if diff := cmp.Diff([]gates.Need{b, a, hour, month}, prg.Needs([]gates.Request{r, r})); diff != "" {
 		t.Error(diff)
@@ -179,8 +180,8 @@ func TestNeedsAreOnceAndSorted(t *testing.T) {
 	if got := prg.Needs([]gates.Request{{Stop: only, Effects: []plan.Effect{plan.Enter}}}); len(got) != 0 {
 		t.Errorf("no gate needs %v", got)
 	}
-	if hour.Points() != 240 || month.Points() != 1000 || a.Points() != 0 {
-		t.Errorf("windows have %d, %d and %d points, want 240, 1000 and 0", hour.Points(), month.Points(), a.Points())
+	if hour.Points() != 241 || month.Points() != 1001 || a.Points() != 0 {
+		t.Errorf("windows have %d, %d and %d points, want 241, 1001 and 0", hour.Points(), month.Points(), a.Points())
 	}
 }
 

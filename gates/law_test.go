@@ -188,9 +188,9 @@ func knownIn(expr string, known map[string]float64) map[string]float64 {
 func TestWindowLaw(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		expr := condition(rt, 1)
-		n := rapid.IntRange(1, 12).Draw(rt, "points")
+		n := rapid.IntRange(2, 13).Draw(rt, "points")
 		effect := rapid.SampledFrom(plan.Effects).Draw(rt, "effect")
-		window := time.Duration(n) * step
+		window := time.Duration(n-1) * step
 		f := compile(t, effect, plan.Gate{Expr: expr, For: plan.Duration(window)}, nil)
 		r := f.request()
 		r.Since = noon.Add(-time.Duration(rapid.IntRange(0, 20).Draw(rt, "since")) * step)
@@ -198,7 +198,7 @@ func TestWindowLaw(t *testing.T) {
 		ss := samples(rt, n)
 		got := f.eval(r, ss)
 
-		first := noon.Add(-window)
+		first := noon.Add(-window - 1)
 		if effect == plan.Advance && r.Since.After(first) {
 			first = r.Since.Add(-1) // the entry itself counts
 		}

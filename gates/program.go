@@ -39,8 +39,9 @@ type Program struct {
 type gate struct {
 	plan.Gate
 	expr *expr
-	// window and step are of its `for`; zero where it has none.
-	window, step time.Duration
+	// span is from the first point of its `for` to the last: the `for` in whole
+	// steps, rounded up. Both are zero where it has none.
+	span, step time.Duration
 	// sources are what it asks of Prometheus; reach is how old the oldest
 	// sample can be that they read.
 	sources []source
@@ -174,10 +175,10 @@ func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[pl
 			b.report(path+".for", g.For.String(), f)
 			return
 		}
-		out.window = time.Duration(g.For)
-		out.step = windowStep(out.window, b.prg.interval)
+		out.step = windowStep(time.Duration(g.For), b.prg.interval)
+		out.span = (time.Duration(g.For) + out.step - 1) / out.step * out.step
 	}
-	out.sources, out.reach = b.prg.sources(e, out.window, out.step)
+	out.sources, out.reach = b.prg.sources(e, out.span, out.step)
 	into[effect] = append(into[effect], out)
 }
 

@@ -29,15 +29,17 @@ func (s *source) label() string {
 	return s.variable + "." + s.name
 }
 
-// sources are those of an expression in a gate with this window, and how old the
-// oldest sample can be that they read.
-func (p *Program) sources(e *expr, window, step time.Duration) (out []source, reach time.Duration) {
+// sources are those of an expression in a gate with a `for` of this span, and how
+// old the oldest sample can be that they read.
+func (p *Program) sources(e *expr, span, step time.Duration) (out []source, reach time.Duration) {
 	add := func(variable, name string, need Need, oldest time.Duration) {
 		out = append(out, source{variable: variable, name: name, need: need, pattern: cel.AttributePattern(variable).QualString(name)})
 		reach = max(reach, oldest)
 	}
 	windowed := func(n Need) Need {
-		n.Window, n.Step = window, step
+		if step > 0 {
+			n.Window, n.Step = span+step, step // with both ends
+		}
 		return n
 	}
 	for _, name := range e.signals {
@@ -111,12 +113,14 @@ func (e *evaluation) early() (string, bool) {
 	return "", false
 }
 
-// longest is the longer of the gate's window and the ranges of its series; zero
+// longest is the longer of the gate's `for` and the ranges of its series; zero
 // where it judges one time alone.
 func (g *gate) longest() time.Duration {
-	longest := g.window
+	longest := g.span
 	for i := range g.sources {
-		longest = max(longest, g.sources[i].need.Window)
+		if s := &g.sources[i]; s.variable == "series" {
+			longest = max(longest, s.need.Window)
+		}
 	}
 	return longest
 }

@@ -24,7 +24,7 @@ func (p *Program) Steady(r Request) (from time.Time, ok bool) {
 		switch breach := effect == plan.Pause || effect == plan.Breaches; {
 		case r.Fresh && breach && len(g.sources) > 0:
 			// First nothing counts, then ever more points of the window do.
-			wait = g.reach + g.window + g.step
+			wait = g.reach + g.span + g.step
 		case effect == plan.Advance && g.longest() > 0:
 			wait = g.longest()
 		default:

@@ -9,11 +9,12 @@ import (
 
 // window is what a gate's expression was over the points of its `for`.
 //
-// The points of a window of length d are those in (now-d, now]: now and every
-// step before it. `for` is true where the expression is true at every known
-// point and at least 90 % of the points are known. A point that does not count
-// (before the entry of an advance gate's stop, or not fresh) is neither true
-// nor false.
+// The points of a window of length d are now and every step before it, back to
+// the first that is at least d before now: the first of a stretch of d and its
+// last count both, as for an alert of Prometheus, which fires d after it became
+// pending. `for` is true where the expression is true at every known point and
+// at least 90 % of the points are known. A point that does not count (before
+// the entry of an advance gate's stop, or not fresh) is neither true nor false.
 type window struct {
 	points int // in the whole window
 	counts int // of them, those that count
@@ -31,13 +32,13 @@ type window struct {
 func (e *evaluation) window() window {
 	g := e.gate
 	now := e.now()
-	n := Need{Window: g.window, Step: g.step}.Points()
+	n := int(g.span/g.step) + 1
 	w := window{points: n}
 	after, bounded := e.freshAfter()
 	var since time.Time
 	if e.effect == plan.Advance {
 		since = e.request.Since
-		w.entered = now.Sub(since) < g.window
+		w.entered = now.Sub(since) < g.span
 	}
 	slots := e.slots(now, n)
 	// The newest point is last, so that its reason is the one that stays.
@@ -127,7 +128,7 @@ func (e *evaluation) failed() bool {
 }
 
 func (w *window) detail(e *evaluation, v Verdict) string {
-	d := plan.Duration(e.gate.window)
+	d := e.gate.For
 	known := w.pass + w.fail
 	switch {
 	case w.fail > 0:

@@ -14,7 +14,7 @@ const step = 15 * time.Second
 
 var nan = math.NaN()
 
-// hourly has 240 points.
+// hourly has 241 points.
 var hourly = plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Hour)}
 
 func replaced(vs []float64, v float64, at ...int) []float64 {
@@ -32,17 +32,17 @@ func TestVerdictOfAWindow(t *testing.T) {
 		now    gates.Verdict
 		detail string
 	}{
-		{"true at all points", steady(240, 0), gates.Pass, gates.Pass, "true at all of 240 known points of the last 1h; a=0"},
-		{"false now", replaced(steady(240, 0), 2, 239), gates.Fail, gates.Fail, "false at 1 of 240 known points of the last 1h; a=2"},
-		{"false at the oldest point", replaced(steady(240, 0), 2, 0), gates.Fail, gates.Pass, "false at 1 of 240 known points of the last 1h; a=0"},
-		{"false just before the window", replaced(steady(241, 0), 2, 0), gates.Pass, gates.Pass, "true at all of 240 known points of the last 1h; a=0"},
-		{"90 % known", append(steady(24, nan), steady(216, 0)...), gates.Pass, gates.Pass, "true at all of 216 known points of the last 1h; a=0"},
-		{"less than 90 % known", append(steady(25, nan), steady(215, 0)...), gates.NoData, gates.Pass, "215 of 240 points of the last 1h are known (a: no series); a=0"},
-		{"unknown now, known before", append(steady(239, 0), nan), gates.Pass, gates.NoData, "true at all of 239 known points of the last 1h; a unknown: no series"},
-		{"one false point among unknown ones", append(steady(239, nan), 2), gates.Fail, gates.Fail, "false at 1 of 1 known points of the last 1h; a=2"},
-		{"nothing known", steady(240, nan), gates.NoData, gates.NoData, "0 of 240 points of the last 1h are known (a: no series); a unknown: no series"},
-		{"an infinite point is unknown", replaced(steady(240, 0), math.Inf(-1), 7), gates.Pass, gates.Pass, "true at all of 239 known points of the last 1h; a=0"},
-		{"too few points", steady(200, 0), gates.NoData, gates.Pass, "200 of 240 points of the last 1h are known (a: no point); a=0"},
+		{"true at all points", steady(241, 0), gates.Pass, gates.Pass, "true at all of 241 known points of the last 1h; a=0"},
+		{"false now", replaced(steady(241, 0), 2, 240), gates.Fail, gates.Fail, "false at 1 of 241 known points of the last 1h; a=2"},
+		{"false at the oldest point", replaced(steady(241, 0), 2, 0), gates.Fail, gates.Pass, "false at 1 of 241 known points of the last 1h; a=0"},
+		{"false just before the window", replaced(steady(242, 0), 2, 0), gates.Pass, gates.Pass, "true at all of 241 known points of the last 1h; a=0"},
+		{"90 % known", append(steady(24, nan), steady(217, 0)...), gates.Pass, gates.Pass, "true at all of 217 known points of the last 1h; a=0"},
+		{"less than 90 % known", append(steady(25, nan), steady(216, 0)...), gates.NoData, gates.Pass, "216 of 241 points of the last 1h are known (a: no series); a=0"},
+		{"unknown now, known before", append(steady(240, 0), nan), gates.Pass, gates.NoData, "true at all of 240 known points of the last 1h; a unknown: no series"},
+		{"one false point among unknown ones", append(steady(240, nan), 2), gates.Fail, gates.Fail, "false at 1 of 1 known points of the last 1h; a=2"},
+		{"nothing known", steady(241, nan), gates.NoData, gates.NoData, "0 of 241 points of the last 1h are known (a: no series); a unknown: no series"},
+		{"an infinite point is unknown", replaced(steady(241, 0), math.Inf(-1), 7), gates.Pass, gates.Pass, "true at all of 240 known points of the last 1h; a=0"},
+		{"too few points", steady(200, 0), gates.NoData, gates.Pass, "200 of 241 points of the last 1h are known (a: no point); a=0"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, effect := range plan.Effects {
@@ -59,18 +59,18 @@ func TestVerdictOfAWindow(t *testing.T) {
 func TestWindowOfASignalThatFailedIsAnError(t *testing.T) {
 	f := compile(t, plan.Breaches, hourly, nil)
 	got := f.eval(f.request(), map[string]gates.Sample{"a": failed(errors.New("timed out"))})
-	if got.Verdict != gates.Error || got.Now != gates.Error || got.Detail != "0 of 240 points of the last 1h are known; a failed: timed out" {
+	if got.Verdict != gates.Error || got.Now != gates.Error || got.Detail != "0 of 241 points of the last 1h are known; a failed: timed out" {
 		t.Errorf("got %s, now %s, %q", got.Verdict, got.Now, got.Detail)
 	}
 }
 
 func TestWindowWithAnErrorAtAPointIsAnError(t *testing.T) {
 	f := compile(t, plan.Breaches, plan.Gate{Expr: "10 / int(signal.a) > 1", For: plan.Duration(time.Minute)}, nil)
-	got := f.eval(f.request(), map[string]gates.Sample{"a": series(step, 1, 1, 0, 1)})
-	if got.Verdict != gates.Error || got.Now != gates.Pass || got.Detail != "could not be evaluated at 1 of 4 points of the last 1m: division by zero; a=1" {
+	got := f.eval(f.request(), map[string]gates.Sample{"a": series(step, 1, 1, 1, 0, 1)})
+	if got.Verdict != gates.Error || got.Now != gates.Pass || got.Detail != "could not be evaluated at 1 of 5 points of the last 1m: division by zero; a=1" {
 		t.Errorf("got %s, now %s, %q", got.Verdict, got.Now, got.Detail)
 	}
-	got = f.eval(f.request(), map[string]gates.Sample{"a": series(step, 1, 20, 0, 1)})
+	got = f.eval(f.request(), map[string]gates.Sample{"a": series(step, 1, 1, 20, 0, 1)})
 	if got.Verdict != gates.Fail {
 		t.Errorf("a known false point beside an error is %s, want Fail", got.Verdict)
 	}
@@ -78,11 +78,11 @@ func TestWindowWithAnErrorAtAPointIsAnError(t *testing.T) {
 
 func TestWindowTakesPointsOfSeveralSignalsTogether(t *testing.T) {
 	f := compile(t, plan.Breaches, plan.Gate{Expr: "signal.a > 1.0 || signal.b > 1.0", For: plan.Duration(time.Minute)}, nil)
-	got := f.eval(f.request(), map[string]gates.Sample{"a": series(step, 2, nan, 0, 2), "b": series(step, 0, 2, 2, nan)})
+	got := f.eval(f.request(), map[string]gates.Sample{"a": series(step, 2, 2, nan, 0, 2), "b": series(step, 0, 0, 2, 2, nan)})
 	if got.Verdict != gates.Pass {
 		t.Errorf("one of two is true at each point: %s (%s), want Pass", got.Verdict, got.Detail)
 	}
-	got = f.eval(f.request(), map[string]gates.Sample{"a": series(step, 2, nan, 0, 2), "b": series(step, 0, 2, 0, nan)})
+	got = f.eval(f.request(), map[string]gates.Sample{"a": series(step, 2, 2, nan, 0, 2), "b": series(step, 0, 0, 2, 0, nan)})
 	if got.Verdict != gates.Fail {
 		t.Errorf("both are false at one point: %s, want Fail", got.Verdict)
 	}
@@ -90,11 +90,11 @@ func TestWindowTakesPointsOfSeveralSignalsTogether(t *testing.T) {
 
 func TestWindowToleratesASamplerThatRoundsItsTime(t *testing.T) {
 	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Minute)}, nil)
-	s := series(step, 0, 0, 0, 0)
+	s := series(step, 0, 0, 0, 0, 0)
 	for i := range s.Points {
 		s.Points[i].Time = s.Points[i].Time.Add(-900 * time.Millisecond)
 	}
-	s.Last = s.Points[3]
+	s.Last = s.Points[4]
 	if got := f.eval(f.request(), map[string]gates.Sample{"a": s}); got.Verdict != gates.Pass {
 		t.Errorf("got %s (%s), want Pass", got.Verdict, got.Detail)
 	}
@@ -102,7 +102,7 @@ func TestWindowToleratesASamplerThatRoundsItsTime(t *testing.T) {
 
 func TestWindowTakesEachPointForTheNearestStep(t *testing.T) {
 	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Minute)}, nil)
-	s := series(step, 0, 0, 0, 0)
+	s := series(step, 0, 0, 0, 0, 0)
 	s.Points[0].Time = s.Points[0].Time.Add(-2 * time.Second)
 	s.Points[1].Time = s.Points[1].Time.Add(2 * time.Second)
 	if got := f.eval(f.request(), map[string]gates.Sample{"a": s}); got.Verdict != gates.Pass {
@@ -112,11 +112,11 @@ func TestWindowTakesEachPointForTheNearestStep(t *testing.T) {
 
 func TestOldPointsDoNotFillAWindow(t *testing.T) {
 	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(time.Minute)}, nil)
-	s := series(step, 0, 0, 0, 0)
+	s := series(step, 0, 0, 0, 0, 0)
 	for i := range s.Points {
 		s.Points[i].Time = s.Points[i].Time.Add(-45 * time.Second)
 	}
-	s.Last = s.Points[3]
+	s.Last = s.Points[4]
 	if got := f.eval(f.request(), map[string]gates.Sample{"a": s}); got.Verdict != gates.NoData {
 		t.Errorf("got %s (%s), want NoData", got.Verdict, got.Detail)
 	}
@@ -130,13 +130,13 @@ func TestAdvanceWindowStartsAtTheEntry(t *testing.T) {
 		want   gates.Verdict
 		detail string
 	}{
-		{"entered as long ago as needed", time.Hour, steady(240, 0), gates.Pass, "true at all of 240 known points of the last 1h; a=0"},
-		{"entered a moment later", time.Hour - time.Millisecond, steady(240, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
-		{"entered now", 0, steady(240, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
-		{"entered in the future", -time.Minute, steady(240, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
-		{"false before the entry", 10 * time.Minute, replaced(steady(240, 0), 2, 100), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
-		{"false since the entry", 10 * time.Minute, replaced(steady(240, 0), 2, 230), gates.Fail, "false at 1 of 41 known points of the last 1h; a=0"},
-		{"unknown since the entry", 10 * time.Minute, append(steady(100, 0), steady(140, nan)...), gates.NoData, "0 of 240 points of the last 1h are known (a: no series); a unknown: no series"},
+		{"entered as long ago as needed", time.Hour, steady(241, 0), gates.Pass, "true at all of 241 known points of the last 1h; a=0"},
+		{"entered a moment later", time.Hour - time.Millisecond, steady(241, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
+		{"entered now", 0, steady(241, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
+		{"entered in the future", -time.Minute, steady(241, 0), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
+		{"false before the entry", 10 * time.Minute, replaced(steady(241, 0), 2, 100), gates.Fail, "true since the stop was entered; needs 1h; a=0"},
+		{"false since the entry", 10 * time.Minute, replaced(steady(241, 0), 2, 231), gates.Fail, "false at 1 of 41 known points of the last 1h; a=0"},
+		{"unknown since the entry", 10 * time.Minute, append(steady(100, 0), steady(141, nan)...), gates.NoData, "0 of 241 points of the last 1h are known (a: no series); a unknown: no series"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := compile(t, plan.Advance, hourly, nil)
@@ -160,8 +160,20 @@ func TestAdvanceWindowStartsAtTheEntry(t *testing.T) {
 		f := compile(t, effect, hourly, nil)
 		r := f.request()
 		r.Since = noon.Add(-time.Minute)
-		if got := f.eval(r, map[string]gates.Sample{"a": series(step, steady(240, 0)...)}); got.Verdict != gates.Pass {
+		if got := f.eval(r, map[string]gates.Sample{"a": series(step, steady(241, 0)...)}); got.Verdict != gates.Pass {
 			t.Errorf("a window of %s is bounded by the entry: %s", effect, got.Verdict)
+		}
+	}
+}
+
+// TestForIsWholeSteps: an evaluation every 15s cannot tell 20s, so it takes 30s.
+func TestForIsWholeSteps(t *testing.T) {
+	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(20 * time.Second)}, nil)
+	r := f.request()
+	for since, want := range map[time.Duration]gates.Verdict{25 * time.Second: gates.Fail, 30 * time.Second: gates.Pass} {
+		r.Since = noon.Add(-since)
+		if got := f.eval(r, map[string]gates.Sample{"a": series(step, 0, 0, 0)}); got.Verdict != want {
+			t.Errorf("%s after the entry: %s (%s), want %s", since, got.Verdict, got.Detail, want)
 		}
 	}
 }
@@ -218,11 +230,12 @@ func TestWindowsOfAlarmsCountFreshPointsAlone(t *testing.T) {
 	f := compile(t, plan.Breaches, plan.Gate{Expr: "signal.a > 1.0", For: plan.Duration(2 * time.Minute)}, map[string]plan.Signal{"a": {Query: query}})
 	r := f.request()
 	r.Fresh = true
-	samples := map[string]gates.Sample{query: series(step, steady(8, 2)...)}
+	samples := map[string]gates.Sample{query: series(step, steady(9, 2)...)}
 	for since, want := range map[time.Duration]gates.Verdict{
-		5 * time.Minute: gates.NoData, // nothing is fresh
-		6 * time.Minute: gates.NoData, // half of the window is
-		7 * time.Minute: gates.Pass,   // all of it
+		5 * time.Minute:      gates.NoData, // nothing is fresh
+		6 * time.Minute:      gates.NoData, // half of the window is
+		7 * time.Minute:      gates.NoData, // all but its oldest point, of the entry and 5m later
+		7*time.Minute + step: gates.Pass,
 	} {
 		r.Since = noon.Add(-since)
 		if got := f.eval(r, samples); got.Verdict != want {
@@ -230,11 +243,11 @@ func TestWindowsOfAlarmsCountFreshPointsAlone(t *testing.T) {
 		}
 	}
 	r.Since = noon.Add(-6 * time.Minute)
-	samples[query] = series(step, 0, 2, 2, 2, 2, 2, 2, 2)
+	samples[query] = series(step, 0, 2, 2, 2, 2, 2, 2, 2, 2)
 	if got := f.eval(r, samples); got.Verdict != gates.NoData {
 		t.Errorf("a stale point made it %s (%s), want NoData", got.Verdict, got.Detail)
 	}
-	samples[query] = series(step, 2, 2, 2, 2, 2, 2, 2, 0)
+	samples[query] = series(step, 2, 2, 2, 2, 2, 2, 2, 2, 0)
 	if got := f.eval(r, samples); got.Verdict != gates.Fail {
 		t.Errorf("a fresh false point made it %s, want Fail", got.Verdict)
 	}

@@ -243,11 +243,11 @@ func TestRealPrometheusDrivesGates(t *testing.T) {
 		low, high gates.Verdict
 		detail    string
 	}{
-		{12 * time.Minute, gates.Pass, gates.Fail, "false at 20 of 20 known points of the last 5m; errors=0.001"},
-		{8 * time.Minute, gates.Fail, gates.Fail, "false at 12 of 20 known points of the last 5m; errors=0.05"},
-		{4 * time.Minute, gates.Fail, gates.Pass, "true at all of 20 known points of the last 5m; errors=0.05"},
-		{-3 * time.Minute, gates.Fail, gates.NoData, "16 of 20 points of the last 5m are known (errors: newest sample is older than 2m); errors unknown: newest sample is older than 2m"},
-		{-time.Hour, gates.NoData, gates.NoData, "0 of 20 points of the last 5m are known (errors: no series); errors unknown: no series"},
+		{12 * time.Minute, gates.Pass, gates.Fail, "false at 21 of 21 known points of the last 5m; errors=0.001"},
+		{8 * time.Minute, gates.Fail, gates.Fail, "false at 13 of 21 known points of the last 5m; errors=0.05"},
+		{4 * time.Minute, gates.Fail, gates.Pass, "true at all of 21 known points of the last 5m; errors=0.05"},
+		{-3 * time.Minute, gates.Fail, gates.NoData, "17 of 21 points of the last 5m are known (errors: newest sample is older than 2m); errors unknown: newest sample is older than 2m"},
+		{-time.Hour, gates.NoData, gates.NoData, "0 of 21 points of the last 5m are known (errors: no series); errors unknown: no series"},
 	} {
 		// Between two ticks: the answers are of the one before.
 		now := past.Add(-tc.ago).Add(300 * time.Millisecond)

@@ -163,8 +163,9 @@ func TestABreachUndoesTheRaiseAndItsCommitIsHeld(t *testing.T) {
 		"5m0s Hold Baking at gradual@10 of gradual@50",
 		"10m0s Advance GatesPassed at gradual@25 of gradual@50",
 		"10m0s Hold Baking at gradual@25 of gradual@50",
-		"20m0s Rollback Breach at gradual@10 of gradual@10",
-		"20m0s Hold Steady at gradual@10 of gradual@10",
+		"20m0s Hold GateFailed at gradual@25 of gradual@50", // true since 16m
+		"21m0s Rollback Breach at gradual@10 of gradual@10",
+		"21m0s Hold Steady at gradual@10 of gradual@10",
 		"1h0m0s Hold Cooldown at gradual@10 of gradual@25",
 		"1h30m0s Advance GatesPassed at gradual@25 of gradual@25",
 		"1h30m0s Hold Steady at gradual@25 of gradual@25",

@@ -176,7 +176,7 @@ func TestBacktestOfAWeek(t *testing.T) {
 	if got := fmt.Sprint(g.Totals[gates.Pass], g.Totals[gates.NoData], *g.FirstPass, g.For, g.Stops); got != "17m 53m 2024-03-02 10:05:00 +0000 UTC 5m [gradual@10 gradual@50]" {
 		t.Errorf("errors has %s", got)
 	}
-	if d := g.Intervals[1].Detail; !accept() && d != "true at all of 10 known points of the last 5m; errors=0.05" {
+	if d := g.Intervals[1].Detail; !accept() && d != "true at all of 11 known points of the last 5m; errors=0.05" {
 		t.Errorf("the breach says %q", d)
 	}
 	checkChart(t, r)
