@@ -14,8 +14,8 @@ import (
 
 // Options of Compile.
 type Options struct {
-	// Interval is how often gates are evaluated: the least step between the
-	// points of a window. 15s where zero.
+	// Interval is how often gates are evaluated, and about the step between
+	// the points of a window. 15s where zero.
 	Interval time.Duration
 }
 
@@ -205,11 +205,24 @@ func (p *Program) windowFault(e *expr) (fault, bool) {
 	return f, true
 }
 
-// windowStep is the time between the points of a window, in whole
-// milliseconds: the interval, or more where that would be too many points.
+// windowStep is the time between the points of a window, in whole milliseconds:
+// at most the interval, or more where that would be too many points. It divides
+// the window wherever a step not much shorter does, such that a gate is true
+// after its `for` and not later.
 func windowStep(window, interval time.Duration) time.Duration {
 	step := max(interval, (window+maxPoints-1)/maxPoints)
-	return (step + time.Millisecond - 1).Truncate(time.Millisecond)
+	step = (step + time.Millisecond - 1).Truncate(time.Millisecond)
+	unit := time.Second
+	if window%unit != 0 || interval%unit != 0 {
+		unit = time.Millisecond
+	}
+	least := (window + step - 1) / step
+	for n := least; n <= min(4*least, maxPoints); n++ {
+		if window%(n*unit) == 0 {
+			return window / n
+		}
+	}
+	return step
 }
 
 // gates calls f for every gate of a request, in the order of its effects and

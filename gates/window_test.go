@@ -166,14 +166,33 @@ func TestAdvanceWindowStartsAtTheEntry(t *testing.T) {
 	}
 }
 
-// TestForIsWholeSteps: an evaluation every 15s cannot tell 20s, so it takes 30s.
-func TestForIsWholeSteps(t *testing.T) {
-	f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(20 * time.Second)}, nil)
-	r := f.request()
-	for since, want := range map[time.Duration]gates.Verdict{25 * time.Second: gates.Fail, 30 * time.Second: gates.Pass} {
-		r.Since = noon.Add(-since)
-		if got := f.eval(r, map[string]gates.Sample{"a": series(step, 0, 0, 0)}); got.Verdict != want {
-			t.Errorf("%s after the entry: %s (%s), want %s", since, got.Verdict, got.Detail, want)
+// TestForTakesAsLongAsItSays names steps and points for an evaluation every 15s:
+// a gate is true after its `for` and not at the evaluation after that.
+func TestForTakesAsLongAsItSays(t *testing.T) {
+	for _, tc := range []struct {
+		window, step time.Duration
+		points       int
+	}{
+		{time.Minute, 15 * time.Second, 5},
+		{20 * time.Second, 10 * time.Second, 3},
+		{5 * time.Second, 5 * time.Second, 2}, // not once in three evaluations
+		{32 * time.Second, 8 * time.Second, 5},
+		{61 * time.Second, 15 * time.Second, 6}, // a prime: 75s, and no 62 points
+		{1500 * time.Millisecond, 1500 * time.Millisecond, 2},
+		{30 * 24 * time.Hour, 2592 * time.Second, 1001},
+	} {
+		f := compile(t, plan.Advance, plan.Gate{Expr: "signal.a < 1.0", For: plan.Duration(tc.window)}, nil)
+		n := f.prg.Needs([]gates.Request{f.request()})[0]
+		if n.Step != tc.step || n.Points() != tc.points {
+			t.Errorf("for: %s has %d points %s apart, want %d and %s", tc.window, n.Points(), n.Step, tc.points, tc.step)
+		}
+		r := f.request()
+		span := time.Duration(tc.points-1) * tc.step
+		for since, want := range map[time.Duration]gates.Verdict{span - time.Millisecond: gates.Fail, span: gates.Pass} {
+			r.Since = noon.Add(-since)
+			if got := f.eval(r, map[string]gates.Sample{"a": series(tc.step, steady(tc.points, 0)...)}); got.Verdict != want {
+				t.Errorf("for: %s, %s after the entry: %s (%s), want %s", tc.window, since, got.Verdict, got.Detail, want)
+			}
 		}
 	}
 }
