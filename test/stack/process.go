@@ -3,6 +3,7 @@ package stack
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,9 +41,9 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func (p *process) start() {
+func (p *process) start(more ...string) {
 	p.t.Helper()
-	cmd := exec.Command(p.name, p.args...)
+	cmd := exec.Command(p.name, slices.Concat(p.args, more)...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
 	done, err := child.Start(cmd, syscall.SIGKILL)

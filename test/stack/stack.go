@@ -208,8 +208,9 @@ func (s *Stack) Declare(position string) plan.Revision {
 	})
 }
 
-// StartDaemon starts the daemon, or starts it again.
-func (s *Stack) StartDaemon() { s.t.Helper(); s.daemon.start() }
+// StartDaemon starts the daemon, or starts it again, with more flags: a flag that
+// is given twice is what it was given last.
+func (s *Stack) StartDaemon(args ...string) { s.t.Helper(); s.daemon.start(args...) }
 
 // StopDaemon ends the daemon with SIGTERM, KillDaemon with SIGKILL.
 func (s *Stack) StopDaemon() { s.daemon.end(syscall.SIGTERM) }
