@@ -3,6 +3,7 @@ package kube
 import (
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -137,6 +138,54 @@ func TestOneDaemonWorksAndTheOtherTakesOver(t *testing.T) {
 	}
 	if got := r.Remote("rev-parse", "main"); plan.Revision(got) != raise {
 		t.Errorf("the branch moved on to %s", got)
+	}
+}
+
+// since is when a stop was entered, as the gateway has it.
+func (r *rig) since(stop string) (since time.Time) {
+	r.t.Helper()
+	kubetest.WaitFor(r.t, "the gateway is at "+stop, func() bool {
+		marks := r.k.Get(r.t, "HTTPRoute.gateway.networking.k8s.io", r.namespace, "orders").GetAnnotations()
+		if marks["changeover.dev/stop"] != stop {
+			return false
+		}
+		var err error
+		if since, err = time.Parse(time.RFC3339Nano, marks["changeover.dev/since"]); err != nil {
+			r.t.Fatal(err)
+		}
+		return true
+	})
+	return since
+}
+
+// Who takes over in mid-bake goes on counting where the first began.
+func TestABakeOutlivesItsLeader(t *testing.T) {
+	const bake = 25 * time.Second
+	k := kubetest.Shared(t)
+	r := newRig(t, k, "kubernetes", func(files map[string]string) {
+		text := strings.Replace(files["orders.yaml"], "percents: [10, 25, 50, 100]", "percents: [10, 25, 50, 100]\n      bake: "+bake.String(), 1)
+		// Without requests it has no data, and what has none goes nowhere.
+		files["orders.yaml"] = regexp.MustCompile(`(?m)^ *rollback: .*many-errors.*\n`).ReplaceAllString(text, "")
+	})
+	r.withGateway()
+	first := r.candidate(t)
+	kubetest.WaitFor(t, "the first leads", func() bool { return first.said("this daemon leads") })
+	second := r.candidate(t, "--interval", "3s")
+	r.Declare("gradual@10")
+	r.at("gradual@10")
+	entered := r.since("gradual@10")
+	r.Declare("gradual@25")
+	time.Sleep(2 * time.Second)
+	_ = first.cmd.Process.Kill()
+	<-first.done
+	kubetest.WaitFor(t, "the second leads", func() bool { return second.said("this daemon leads") })
+	if late := time.Since(entered); late > bake {
+		t.Fatalf("the machine is too slow: the second leads %s after the stop was entered", late)
+	}
+	took := r.since("gradual@25").Sub(entered)
+	t.Logf("a bake of %s took %s", bake, took)
+	if took < bake || took > bake+5*time.Second {
+		t.Errorf("a bake of %s took %s", bake, took)
 	}
 }
 
