@@ -222,8 +222,10 @@ func (s *Stack) KillDaemon() { s.daemon.end(syscall.SIGKILL) }
 func (s *Stack) DaemonLog() string { return s.daemon.log.String() }
 
 // Status asks the daemon by the command line, as an operator would.
-func (s *Stack) Status() (reconciler.Status, error) {
-	out, err := exec.Command(filepath.Join(s.o.Bin, "changeover"), "status", "orders", "--state-dir", s.State, "-o", "json").Output()
+func (s *Stack) Status() (reconciler.Status, error) { return s.status("orders") }
+
+func (s *Stack) status(name string) (reconciler.Status, error) {
+	out, err := exec.Command(filepath.Join(s.o.Bin, "changeover"), "status", name, "--state-dir", s.State, "-o", "json").Output()
 	var st reconciler.Status
 	if err != nil {
 		return st, fmt.Errorf("changeover status: %w", err)
@@ -234,14 +236,20 @@ func (s *Stack) Status() (reconciler.Status, error) {
 // Await waits until the status is as wanted.
 func (s *Stack) Await(what string, within time.Duration, ok func(reconciler.Status) bool) reconciler.Status {
 	s.t.Helper()
+	return s.AwaitPlan("orders", what, within, ok)
+}
+
+// AwaitPlan is Await for another plan of the repository.
+func (s *Stack) AwaitPlan(name, what string, within time.Duration, ok func(reconciler.Status) bool) reconciler.Status {
+	s.t.Helper()
 	var st reconciler.Status
 	var err error
 	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if st, err = s.Status(); err == nil && ok(st) {
+		if st, err = s.status(name); err == nil && ok(st) {
 			return st
 		}
 	}
-	s.t.Fatalf("%s was not seen within %s; state %s at %s (declared %s), %s %s: %s; error %q; %v", what, within, st.State, st.Effective,
+	s.t.Fatalf("%s of %s was not seen within %s; state %s at %s (declared %s), %s %s: %s; error %q; %v", what, name, within, st.State, st.Effective,
 		st.Declared, st.Decision.Verb, st.Decision.Reason, st.Decision.Message, st.Error, err)
 	return st
 }
