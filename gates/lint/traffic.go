@@ -61,7 +61,7 @@ func (l *linter) traffic(phase int, gates []gate) {
 		for _, name := range g.signals() {
 			if e, ok := l.signals[name]; ok && (ofLegacy(e) || strings.HasPrefix(strings.ToLower(name), "legacy") && !answersAlways(e)) {
 				if effect, hit := g.without(name); hit {
-					l.report(silenced(g, name, stop, effect))
+					l.report(l.silenced(g, name, stop, effect))
 					break
 				}
 			}
@@ -122,12 +122,33 @@ func (g gate) without(name string) (effect string, hit bool) {
 	return "", false
 }
 
-func silenced(g gate, name string, stop plan.Position, effect string) finding {
+// silenced is the finding, with the baseline that would do in its place.
+func (l *linter) silenced(g gate, name string, stop plan.Position, effect string) finding {
 	f := finding{code: LegacySilent, path: g.path + ".expr",
 		message: fmt.Sprintf("at %s legacy gets no traffic, so signal.%s has no data and %s %s", stop, name, g.label(), effect),
 		hint:    "give that stop a phase of its own with gates over modern alone"}
+	if heard, ok := l.heardBefore(stop); ok {
+		f.hint = fmt.Sprintf("compare with what it was, baseline.%[1]s here and spec.baselines: {%[1]s: {signal: %[1]s, at: %[2]s}}, or %[3]s", name, heard, f.hint)
+	}
 	if at := strings.Index(g.Expr, "signal."+name); at >= 0 {
 		f.offset = len([]rune(g.Expr[:at]))
 	}
 	return f
+}
+
+// heardBefore is the last stop before another at which legacy gets traffic.
+func (l *linter) heardBefore(stop plan.Position) (heard plan.Position, ok bool) {
+	for i := range l.plan.Spec.Phases {
+		ph := &l.plan.Spec.Phases[i]
+		for _, p := range stopsOf(ph) {
+			at := plan.Position{Phase: ph.Name, Percent: p}
+			if at == stop {
+				return heard, ok
+			}
+			if !silent(ph, p) {
+				heard, ok = at, true
+			}
+		}
+	}
+	return heard, ok
 }
