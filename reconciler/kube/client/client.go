@@ -46,6 +46,9 @@ type Options struct {
 	// Fence is asked before every request that writes: an error says why none
 	// may be sent, as when another daemon leads. Nil: all may.
 	Fence func() error
+	// DryRun: nothing is ever written. A request that writes and is no dry run
+	// is an error and not sent; those of DryRun's options are sent.
+	DryRun bool
 }
 
 // Client speaks to one API server as one account. It is safe for use by several
@@ -62,6 +65,7 @@ type Client struct {
 type shared struct {
 	discovery discovery.CachedDiscoveryInterface
 	now       func() time.Time
+	dry       bool
 
 	mu       sync.Mutex
 	mapper   meta.ResettableRESTMapper
@@ -107,6 +111,9 @@ func New(o Options) (*Client, error) {
 	if o.Fence != nil {
 		cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return &fenced{next, o.Fence} })
 	}
+	if o.DryRun {
+		cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return &dryOnly{next} })
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -114,7 +121,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the API server: %w", err)
 	}
-	s := &shared{discovery: memory.NewMemCacheClient(d), now: o.Now, accounts: map[string]*Client{}}
+	s := &shared{discovery: memory.NewMemCacheClient(d), now: o.Now, dry: o.DryRun, accounts: map[string]*Client{}}
 	s.mapper = restmapper.NewDeferredDiscoveryRESTMapper(s.discovery)
 	return connect(cfg, "", s)
 }
