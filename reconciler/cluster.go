@@ -55,20 +55,31 @@ func (w *worker) desired(ctx context.Context, v plan.Version, stop plan.Position
 	if err != nil {
 		return Desired{}, fmt.Errorf("build %s: %w", c.Path, err)
 	}
+	d, err := Desire(v, stop, objects)
+	if err != nil {
+		return Desired{}, err
+	}
+	d.Mark.Holds = w.rec.Held()
+	if a := w.rec.Applied; a != nil {
+		d.Mark.Since = a.Since
+	}
+	return d, nil
+}
+
+// Desire is what a stop whose phase has cluster config wants in the cluster, of
+// the objects that were built for it. It refuses what is never applied.
+func Desire(v plan.Version, stop plan.Position, objects []render.Object) (Desired, error) {
+	c := clusterAt(v, stop)
 	if len(objects) == 0 {
 		return Desired{}, fmt.Errorf("build %s: no objects came of it, and nothing is ever pruned for that", c.Path)
 	}
 	if err := noRoute(v.Plan, objects); err != nil {
 		return Desired{}, fmt.Errorf("build %s: %w", c.Path, err)
 	}
-	d := Desired{
-		Mark:    Mark{Key: w.key, Stop: stop, Revision: v.Revision, Holds: w.rec.Held()},
+	return Desired{
+		Mark:    Mark{Key: v.Plan.Key(), Stop: stop, Revision: v.Revision},
 		Objects: objects, Prune: *c.Prune, MaxPrune: *c.MaxPrune, Account: v.Plan.Spec.ServiceAccountName,
-	}
-	if a := w.rec.Applied; a != nil {
-		d.Mark.Since = a.Since
-	}
-	return d, nil
+	}, nil
 }
 
 // noRoute refuses a kustomization that holds the HTTPRoute which is the plan's

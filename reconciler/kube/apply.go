@@ -199,7 +199,7 @@ func (p *pass) send(ctx context.Context, it *item, want map[string]any, force bo
 	// Unknown fields are refused: kept silently or dropped, a typing error
 	// would not be noticed.
 	o, err := p.acc.Resource(it.mapping, it.id.Namespace).Patch(ctx, it.id.Name, types.ApplyPatchType, body,
-		metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict})
+		metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force, FieldValidation: metav1.FieldValidationStrict, DryRun: p.acc.DryRun()})
 	if err != nil {
 		return nil, err
 	}

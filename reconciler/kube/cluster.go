@@ -107,7 +107,7 @@ func (c *Cluster) begin(ctx context.Context, d reconciler.Desired) (*pass, error
 	if err != nil {
 		return nil, err
 	}
-	items, err := prepare(ctx, acc, d)
+	items, err := prepare(ctx, acc, d, definedScopes(d.Objects))
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func (c *Cluster) readInventory(ctx context.Context, key plan.Key) (inventory, *
 // is written where change returns false.
 func (c *Cluster) writeInventory(ctx context.Context, s *state, change func(inv *inventory, o *unstructured.Unstructured) bool) error {
 	id := inventoryID(s.key)
-	maps := c.o.Client.Dynamic().Resource(configMaps).Namespace(id.Namespace)
+	maps, dry := c.o.Client.Dynamic().Resource(configMaps).Namespace(id.Namespace), c.o.Client.DryRun()
 	var err error
 	for range writeAttempts {
 		inv, o, rerr := c.readInventory(ctx, s.key)
@@ -142,9 +142,9 @@ func (c *Cluster) writeInventory(ctx context.Context, s *state, change func(inv 
 			return err
 		}
 		if fresh {
-			o, err = maps.Create(ctx, o, metav1.CreateOptions{FieldManager: render.FieldManager})
+			o, err = maps.Create(ctx, o, metav1.CreateOptions{FieldManager: render.FieldManager, DryRun: dry})
 		} else {
-			o, err = maps.Update(ctx, o, metav1.UpdateOptions{FieldManager: render.FieldManager})
+			o, err = maps.Update(ctx, o, metav1.UpdateOptions{FieldManager: render.FieldManager, DryRun: dry})
 		}
 		if err == nil {
 			inv.mark, inv.version = markOf(s.key, o.GetAnnotations()), o.GetResourceVersion()

@@ -116,7 +116,7 @@ func (p *pass) judge(ctx context.Context, id render.ID, others map[render.ID]boo
 
 func (p *pass) decide(ctx context.Context, l *leftover) (fate, string, error) {
 	o := render.Object(l.live)
-	owner, prune := o.Annotation(render.PlanAnnotation), o.Annotation(render.PruneAnnotation)
+	owner := o.Annotation(render.PlanAnnotation)
 	switch {
 	case owner != "" && owner != p.s.key.String():
 		return fateAdopted, "belongs to plan " + owner, nil
@@ -124,15 +124,11 @@ func (p *pass) decide(ctx context.Context, l *leftover) (fate, string, error) {
 		return fateAdopted, "does not bear the plan's name any more", nil
 	case isDeleted(l.live):
 		return fateDeleting, status.Deleted(l.live), nil
-	case prune == "disabled":
-		return fateKept, "annotated " + render.PruneAnnotation + ": disabled", nil
-	case prune == "enabled":
-		return fateDelete, "", nil
 	}
-	switch (render.Kind{Group: l.id.Group, Kind: l.id.Kind}) {
-	case render.Kind{Kind: "Namespace"}, render.Kind{Kind: "PersistentVolume"}, render.Kind{Kind: "PersistentVolumeClaim"}:
-		return fateKept, "may hold data: delete it by hand, or annotate it " + render.PruneAnnotation + ": enabled", nil
-	case render.Kind{Group: groupCRD, Kind: kindCRD}:
+	if why := Stays(o); why != "" {
+		return fateKept, why, nil
+	}
+	if l.id.Group == groupCRD && l.id.Kind == kindCRD && o.Annotation(render.PruneAnnotation) != "enabled" {
 		foreign, err := p.foreignObject(ctx, l.live, l.others)
 		if err != nil || foreign == "" {
 			return fateDelete, "", err
@@ -140,6 +136,24 @@ func (p *pass) decide(ctx context.Context, l *leftover) (fate, string, error) {
 		return fateKept, "there is still " + foreign + ", which would go with it: delete it by hand, or annotate the definition " + render.PruneAnnotation + ": enabled", nil
 	}
 	return fateDelete, "", nil
+}
+
+// Stays says why an object stays when it is not wanted any more: what it is
+// annotated with, or that it may hold data. Empty: it is deleted; a definition
+// only where no object of its kind would be lost with it.
+func Stays(o render.Object) string {
+	switch o.Annotation(render.PruneAnnotation) {
+	case "disabled":
+		return "annotated " + render.PruneAnnotation + ": disabled"
+	case "enabled":
+		return ""
+	}
+	id := o.ID()
+	switch (render.Kind{Group: id.Group, Kind: id.Kind}) {
+	case render.Kind{Kind: "Namespace"}, render.Kind{Kind: "PersistentVolume"}, render.Kind{Kind: "PersistentVolumeClaim"}:
+		return "may hold data: delete it by hand, or annotate it " + render.PruneAnnotation + ": enabled"
+	}
+	return ""
 }
 
 // foreignObject names an object of a definition's kind that would be lost with

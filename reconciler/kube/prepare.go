@@ -36,13 +36,13 @@ func title(id render.ID) string {
 	return id.String()
 }
 
-// prepare makes items of the desired objects. The error is not about one of
+// prepare makes items of the desired objects. Defined says of kinds that may yet
+// come whether they live in namespaces. The error is not about one of
 // them: the API server does not tell what it serves.
-func prepare(ctx context.Context, c *client.Client, d reconciler.Desired) ([]*item, error) {
+func prepare(ctx context.Context, c *client.Client, d reconciler.Desired, defined map[render.Kind]bool) ([]*item, error) {
 	if len(d.Objects) == 0 {
 		return nil, errors.New("nothing is desired: an empty render is neither applied nor pruned for")
 	}
-	defined := definedScopes(d.Objects)
 	items := make([]*item, 0, len(d.Objects))
 	seen := make(map[render.ID]bool, len(d.Objects))
 	for _, o := range d.Objects {

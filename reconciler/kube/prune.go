@@ -116,6 +116,7 @@ func (p *pass) delete(ctx context.Context, l *leftover) error {
 		uid, version := uidOf(l.live), versionOf(l.live)
 		err := p.acc.Resource(l.mapping, l.id.Namespace).Delete(ctx, l.id.Name, metav1.DeleteOptions{
 			PropagationPolicy: &background, Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version},
+			DryRun: p.acc.DryRun(),
 		})
 		changed := apierrors.IsConflict(err) && attempt < deleteAttempts
 		if err != nil && !apierrors.IsNotFound(err) && !changed {

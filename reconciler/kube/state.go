@@ -140,13 +140,17 @@ func (s *state) versionOf(id render.ID) string {
 	return s.objects[id].version
 }
 
+func newState(key plan.Key, now func() time.Time) *state {
+	return &state{key: key, objects: map[render.ID]known{}, lefts: map[render.ID]left{}, now: now}
+}
+
 // state of a plan; it is made where there is none.
 func (c *Cluster) state(key plan.Key) *state {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, ok := c.states[key]
 	if !ok {
-		s = &state{key: key, objects: map[render.ID]known{}, lefts: map[render.ID]left{}, now: c.o.Now}
+		s = newState(key, c.o.Now)
 		c.states[key] = s
 	}
 	s.mu.Lock()

@@ -26,6 +26,8 @@ var (
 	ErrNotOurs = errors.New("the HTTPRoute is not this plan's")
 	// ErrLacking: a GatewayClass cannot do what the plan needs.
 	ErrLacking = errors.New("the GatewayClass cannot do what the plan needs")
+	// ErrNoGateway: a parent of the route is not there.
+	ErrNoGateway = errors.New("does not exist")
 	// ErrNotInstalled: the API server knows no HTTPRoutes.
 	ErrNotInstalled = errors.New("Gateway API is not installed")
 )
@@ -145,7 +147,7 @@ func (g *Gateway) at(p *plan.Plan) (*place, error) {
 	namespace := cmp.Or(p.Spec.Gateway.GatewayAPI.Namespace, p.Metadata.Namespace)
 	g.watches.use(c, namespace)
 	return &place{
-		key: p.Key(), namespace: namespace, name: p.Metadata.Name, account: c.Account(), dynamic: c.Dynamic(),
+		key: p.Key(), namespace: namespace, name: p.Metadata.Name, account: c.Account(), dynamic: c.Dynamic(), dry: c.DryRun(),
 		note: func(l *live) { g.remember(p.Key(), l) },
 	}, nil
 }
@@ -161,24 +163,12 @@ func (g *Gateway) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) er
 }
 
 func (g *Gateway) apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
-	want, err := gatewayapi.Render(p, m.Stop)
+	c, err := g.begin(ctx, p, m.Stop)
 	if err != nil {
 		return err
 	}
 	m.Key = p.Key()
-	at, err := g.at(p)
-	if err != nil {
-		return err
-	}
-	old, err := at.read(ctx)
-	if err != nil {
-		return err
-	}
-	if by := old.taken(m.Key); by != "" {
-		return fmt.Errorf("%w: %s", ErrNotOurs, by)
-	}
-	c := change{gateway: g, place: at, want: specOf(want), old: old, forward: isForward(p, old, m.Stop)}
-	c.moves = !old.is(c.want)
+	at, old := c.place, c.old
 	if c.moves && c.forward {
 		if err := at.capable(ctx, p); err != nil {
 			return err
@@ -194,6 +184,48 @@ func (g *Gateway) apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) er
 		}
 	}
 	return c.await(ctx, now)
+}
+
+// begin reads what is live, and is refused where that is another's.
+func (g *Gateway) begin(ctx context.Context, p *plan.Plan, stop plan.Position) (change, error) {
+	want, err := gatewayapi.Render(p, stop)
+	if err != nil {
+		return change{}, err
+	}
+	at, err := g.at(p)
+	if err != nil {
+		return change{}, err
+	}
+	old, err := at.read(ctx)
+	if err != nil {
+		return change{}, err
+	}
+	if by := old.taken(p.Key()); by != "" {
+		return change{}, fmt.Errorf("%w: %s", ErrNotOurs, by)
+	}
+	c := change{gateway: g, place: at, want: specOf(want), old: old, forward: isForward(p, old, stop)}
+	c.moves = !old.is(c.want)
+	return c, nil
+}
+
+// Rehearse finds out by a dry run on the server's side whether a stop could be
+// applied: all that Apply does before it waits for the parents, which are asked
+// for their features whichever way the plan goes. The Gateway's client must be
+// one for dry runs.
+func (g *Gateway) Rehearse(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
+	if len(g.o.Client.DryRun()) == 0 {
+		return errors.New("rehearse: the client would write; it must be one for dry runs")
+	}
+	m.Key = p.Key()
+	c, err := g.begin(ctx, p, m.Stop)
+	if err != nil {
+		return err
+	}
+	if err := c.place.capable(ctx, p); err != nil {
+		return err
+	}
+	_, err = c.place.write(ctx, c.want, annotationsOf(m), c.old)
+	return err
 }
 
 // isForward reports whether the stop lies after, or at, that of the live route.

@@ -33,6 +33,7 @@ type place struct {
 	namespace, name string
 	account         string
 	dynamic         dynamic.Interface
+	dry             []string    // see client.DryRun
 	note            func(*live) // of everything that is read or written
 }
 
@@ -78,10 +79,10 @@ func (at *place) write(ctx context.Context, spec map[string]any, annotations map
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", at, err)
 	}
-	o, err := at.client().Patch(ctx, at.name, types.ApplyPatchType, src, metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force})
+	o, err := at.client().Patch(ctx, at.name, types.ApplyPatchType, src, metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force, DryRun: at.dry})
 	if onlyMarks(err) {
 		force = true
-		o, err = at.client().Patch(ctx, at.name, types.ApplyPatchType, src, metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force})
+		o, err = at.client().Patch(ctx, at.name, types.ApplyPatchType, src, metav1.PatchOptions{FieldManager: render.FieldManager, Force: &force, DryRun: at.dry})
 	}
 	if err != nil {
 		return nil, at.refusal(err)
@@ -126,7 +127,7 @@ func (at *place) refusal(err error) error {
 // remove deletes the route that was written, unless it was changed since.
 func (at *place) remove(ctx context.Context, l *live) error {
 	uid, version := l.GetUID(), l.version()
-	err := at.client().Delete(ctx, at.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	err := at.client().Delete(ctx, at.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}, DryRun: at.dry})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return client.Explain(err)
 	}
@@ -176,7 +177,7 @@ func (at *place) features(ctx context.Context, gateway parent) (class string, ha
 	o, err := at.dynamic.Resource(resource("gateways")).Namespace(gateway.namespace).Get(ctx, gateway.name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return "", nil, fmt.Errorf("%s does not exist: create it, or mend the plan's parentRefs", gateway)
+		return "", nil, fmt.Errorf("%s %w: create it, or mend the plan's parentRefs", gateway, ErrNoGateway)
 	case err != nil:
 		return "", nil, fmt.Errorf("read %s: %w", gateway, client.Explain(err))
 	}
