@@ -46,18 +46,11 @@ API its HTTPRoute; a phase with cluster config gives its manifests, but for the 
 	at := cmd.Flags().String("at", "", "stop as PHASE or PHASE@PERCENT (default: the declared position)")
 	file := cmd.Flags().String("file", "", "the plan's file; the same as naming it as PATH")
 	cmd.RunE = a.does(func(_ context.Context, args []string) error {
-		ref, err := parsePlan(args[0], *namespace)
-		if err != nil {
-			return err
-		}
 		paths := args[1:]
 		if *file != "" {
 			paths = append(paths, *file)
 		}
-		if len(paths) == 0 {
-			paths = []string{"."}
-		}
-		doc, err := a.findPlan(ref, paths)
+		doc, err := a.namedPlan(args[0], *namespace, paths)
 		if err != nil {
 			return err
 		}
@@ -93,6 +86,19 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return usageError("%s takes no arguments, not %q", cmd.CommandPath(), args[0])
 	}
 	return nil
+}
+
+// namedPlan reads the plan of a PLAN argument and the value of -n from the files
+// and folders named, or from this folder.
+func (a *app) namedPlan(arg, namespace string, paths []string) (*plan.Document, error) {
+	ref, err := parsePlan(arg, namespace)
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	return a.findPlan(ref, paths)
 }
 
 // findPlan reads the plan from the files; one with errors is not returned.

@@ -62,15 +62,7 @@ that shows how long the bakes take, and proves nothing about the gates.`,
 	flags.StringVar(&f.since, "since", "7d", "how far back to play from what --prometheus recorded")
 	flags.StringVar(&f.assumed, "assume", "", "what a gate without data is taken for; the one choice is pass")
 	cmd.RunE = a.does(func(ctx context.Context, args []string) error {
-		ref, err := parsePlan(args[0], *namespace)
-		if err != nil {
-			return err
-		}
-		paths := args[1:]
-		if len(paths) == 0 {
-			paths = []string{"."}
-		}
-		doc, err := a.findPlan(ref, paths)
+		doc, err := a.namedPlan(args[0], *namespace, args[1:])
 		if err != nil {
 			return err
 		}
