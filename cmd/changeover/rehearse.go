@@ -34,8 +34,8 @@ With --kubeconfig or --context every object of every stop, the HTTPRoute and the
 by dry runs on the server, as the daemon would apply them: what schemas, admission, permissions and other managers of
 fields refuse is found, and nothing is written. Each is tried against what is live now. An object that hangs on another
 which is made on the way (its namespace, the definition of its kind) cannot be tried and is listed as "not tried".
-So a field that cannot be changed once an object is there is found only where the object is live. Without a cluster all
-is rendered and checked, and nothing is tried. Where nginx is on this machine it tests what it would be given.
+Of fields that cannot be changed once an object is there, those of common kinds are found without a cluster, and others
+only where the object is live. Without a cluster all is rendered and checked, and nothing is tried. Where nginx is on this machine it tests what it would be given.
 
 Exit codes: 0 nothing stands in the way, 1 findings, 2 wrong flags, 3 could not rehearse.`,
 		Example: `  changeover rehearse shop plans/

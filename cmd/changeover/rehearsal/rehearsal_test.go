@@ -359,11 +359,55 @@ func TestWhatTheClusterSaysIsToldAtItsStop(t *testing.T) {
 	}
 }
 
+// What no API server lets change is found without one, and said once where one
+// has said it.
+func TestWhatCannotBeChangedIsFound(t *testing.T) {
+	object := func(api, kind string, fields map[string]any) render.Object {
+		o := render.Object{"apiVersion": api, "kind": kind, "metadata": map[string]any{"name": "x", "namespace": "default"}}
+		for k, v := range fields {
+			o[k] = v
+		}
+		return o
+	}
+	type m = map[string]any
+	job := func(ttl any, image string) render.Object {
+		return object("batch/v1", "Job", m{"spec": m{"ttlSecondsAfterFinished": ttl, "template": m{"spec": m{"image": image}}}})
+	}
+	for name, c := range map[string]struct {
+		old, now render.Object
+		fields   string // empty: nothing is found
+	}{
+		"a selector": {object("apps/v1", "Deployment", m{"spec": m{"selector": m{"matchLabels": m{"a": "b"}}}}),
+			object("apps/v1", "Deployment", m{"spec": m{"selector": m{"matchLabels": m{"a": "c"}}}}), "spec.selector.matchLabels.a"},
+		"an image":                  {object("apps/v1", "Deployment", m{"spec": m{"template": m{"image": "a"}}}), object("apps/v1", "Deployment", m{"spec": m{"template": m{"image": "b"}}}), ""},
+		"a Job":                     {job(nil, "a"), job(nil, "b"), "spec.template.spec.image"},
+		"a Job that goes by itself": {job(int64(60), "a"), job(int64(60), "b"), ""},
+		"what a binding binds": {object("rbac.authorization.k8s.io/v1", "RoleBinding", m{"roleRef": m{"name": "a"}}),
+			object("rbac.authorization.k8s.io/v1", "RoleBinding", m{"roleRef": m{"name": "b"}}), "roleRef.name"},
+		"an immutable ConfigMap": {object("v1", "ConfigMap", m{"immutable": true, "data": m{"a": "1"}}), object("v1", "ConfigMap", m{"immutable": true, "data": m{"a": "2"}}), "data.a"},
+		"a ConfigMap":            {object("v1", "ConfigMap", m{"data": m{"a": "1"}}), object("v1", "ConfigMap", m{"data": m{"a": "2"}}), ""},
+	} {
+		o := Options{Plan: version(t), Build: built{"setup": {c.old}, "gradual@10": {c.now}, "gradual@50": {c.now}}.build}
+		want := ""
+		if c.fields != "" {
+			want = fmt.Sprintf("[gradual@10] back=false %s: %s cannot be changed once the object exists", title(c.now.ID()), c.fields)
+		}
+		if got := found(run(t, o)); !strings.HasPrefix(got, want) || want == "" && got != "" || strings.Contains(got, "\n") {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		o.Cluster = &pretended{refuse: map[string]string{"x": "immutable"}}
+		if got := found(run(t, o)); strings.Contains(got, "cannot be changed") {
+			t.Errorf("%s is found twice: %s", name, got)
+		}
+	}
+}
+
 func TestLinesFitOnAScreen(t *testing.T) {
+	long := strings.Repeat("long", 30)
 	var w text
-	w.item("traffic", strings.Repeat("word ", 40)+strings.Repeat("x", 90)+" end")
+	w.item("traffic", strings.Repeat("word ", 40)+long+" end")
 	for i, line := range strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n") {
-		if len(line) > width && !strings.Contains(line, "xxx") {
+		if len(line) > width && !strings.Contains(line, long) {
 			t.Errorf("line %d has %d characters: %s", i, len(line), line)
 		}
 	}

@@ -154,6 +154,7 @@ func (w *walk) forward(ctx context.Context, have inventory) ([]inventory, error)
 		if out.DryRun, err = w.try(ctx, s); err != nil {
 			return nil, err
 		}
+		w.stuck(before, out)
 		b, err := breachAt(w.Plan, s.stop)
 		if err != nil {
 			return nil, err
