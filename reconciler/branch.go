@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -32,18 +34,40 @@ type headPlan struct {
 
 func (h headPlan) valid() bool { return !plan.HasErrors(h.problems) }
 
-// watch reads the remote at the interval, and wakes the plans that a new head
-// may concern: all of them, as a change may be a trailer.
+// Readings of the remote that are asked for beside the interval: so many at
+// once, and one at every such time. It is the Git host that they spare.
+const (
+	refreshBurst = 3
+	refreshEvery = 500 * time.Millisecond
+)
+
+// watch reads the remote at the interval and whenever it is asked to, and wakes
+// the plans that a new head may concern: all of them, as a change may be a
+// trailer.
 func (r *Reconciler) watch(ctx context.Context) error {
 	tick := time.NewTicker(r.o.GitInterval)
 	defer tick.Stop()
+	asked := rate.NewLimiter(rate.Every(refreshEvery), refreshBurst)
 	for {
 		r.poll(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-r.refresh:
+			if asked.Wait(ctx) != nil {
+				return nil
+			}
 		}
+	}
+}
+
+// Refresh has the remote read soon. It does not wait for that, and many calls
+// are one reading.
+func (r *Reconciler) Refresh() {
+	select {
+	case r.refresh <- struct{}{}:
+	default: // one that has not begun sees the same
 	}
 }
 

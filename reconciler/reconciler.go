@@ -72,6 +72,7 @@ type Reconciler struct {
 	metrics *metrics
 	pushes  sync.WaitGroup
 	polling chan struct{} // holds one: the reading of the branch that is under way
+	refresh chan struct{} // holds one: a reading that was asked for
 	// warnedAt is when a failed reading was last logged; the reading's own.
 	warnedAt time.Time
 
@@ -102,7 +103,7 @@ func New(o Options) (*Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reconciler{o: o, metrics: m, polling: make(chan struct{}, 1), plans: map[plan.Key]*worker{}}, nil
+	return &Reconciler{o: o, metrics: m, polling: make(chan struct{}, 1), refresh: make(chan struct{}, 1), plans: map[plan.Key]*worker{}}, nil
 }
 
 func setDefault(d *time.Duration, v time.Duration) {

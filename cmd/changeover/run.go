@@ -72,10 +72,13 @@ func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	build := readBuild()
 	d := &daemon{app: a, flags: f, records: records, log: log, metrics: newMetrics(build)}
 	o := web.Options{Plans: &d.plans, Metrics: d.metrics, Now: a.now, Log: log, Version: build.Version}
+	all := []served{{web.NewServer(web.Handler(o), log), page}, {web.NewServer(web.AdminHandler(o), log), admin}}
+	hook, err := d.serveHook(ctx)
+	if err != nil {
+		return err
+	}
 	log.Info("started", "version", build.Version, "repo", f.shownRepo(), "branch", f.branch, "path", f.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
-	err = serveWhile(ctx, log, d.run,
-		served{web.NewServer(web.Handler(o), log), page},
-		served{web.NewServer(web.AdminHandler(o), log), admin})
+	err = serveWhile(ctx, log, d.run, append(all, hook...)...)
 	log.Info("stopped")
 	return err
 }

@@ -16,6 +16,7 @@ type runFlags struct {
 	kube                                    kubeFlags
 	lease                                   leaseFlags
 	rendered                                renderedFlags
+	hook                                    hookFlags
 	stateDir, gitDir, prometheus            string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridgeConfig                            string
@@ -34,6 +35,7 @@ func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
 	f.kube.add(cmd)
 	f.lease.add(cmd)
 	f.rendered.add(cmd)
+	f.hook.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
 	flags.StringVar(&f.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
@@ -66,7 +68,7 @@ func (f *runFlags) check() error {
 	if _, err := f.options(); err != nil {
 		return err
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch)} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check()} {
 		if err != nil {
 			return err
 		}
