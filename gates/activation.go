@@ -15,9 +15,11 @@ type vars struct {
 	series    map[string]any
 	baselines map[string]float64
 	objects   map[string]any
+	plans     map[string]any
+	approvals map[string]int
 	unknown   []*cel.AttributePatternType
-	// unset are the facts and objects that are not known: a stop that was
-	// not entered has no age.
+	// unset are the facts, objects, plans and roles that are not known: a stop
+	// that was not entered has no age.
 	unset    []*cel.AttributePatternType
 	now      time.Time
 	facts    *Facts
@@ -58,6 +60,7 @@ func newVars(ctx context.Context, s *Snapshot, p *Program) *vars {
 			v.unset = append(v.unset, b.pattern)
 		}
 	}
+	v.beside(p)
 	return v
 }
 
@@ -110,6 +113,12 @@ func (v *vars) ResolveName(name string) (any, bool) {
 		return v.since(v.facts.PhaseSince), true
 	case "health":
 		return map[string]bool{"cluster": v.facts.Health.Cluster, "gateway": v.facts.Health.Gateway}, true
+	case "plans":
+		return v.plans, true
+	case "approvals":
+		return v.approvals, true
+	case "commit":
+		return map[string]any{"author": v.facts.Commit.Author, "time": v.facts.Commit.Time}, true
 	case "now":
 		return v.now, true
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // describe names what the expression reads with its values, or why they are
-// unknown: signals, series by their newest value, baselines, objects, and the
-// facts that do not move with the clock.
+// unknown: signals, series by their newest value, baselines, objects, plans,
+// approvals, and the facts that do not move with the clock.
 func (e *evaluation) describe() string {
 	var parts []string
 	for i := range e.readings {
@@ -28,6 +28,8 @@ func (e *evaluation) describe() string {
 	}
 	parts = append(parts, e.describeBaselines()...)
 	parts = append(parts, e.describeObjects()...)
+	parts = append(parts, e.describePlans()...)
+	parts = append(parts, e.describeApprovals()...)
 	for _, name := range e.gate.expr.facts {
 		switch f := e.snapshot.Facts; name {
 		case "position":
@@ -36,6 +38,8 @@ func (e *evaluation) describe() string {
 			parts = append(parts, "declared="+f.Declared.String())
 		case "health":
 			parts = append(parts, fmt.Sprintf("health.cluster=%t, health.gateway=%t", f.Health.Cluster, f.Health.Gateway))
+		case "commit":
+			parts = append(parts, f.Commit.describe())
 		}
 	}
 	return strings.Join(parts, "; ")
@@ -47,7 +51,7 @@ func (e *evaluation) emptyResult(v Verdict) string {
 	if v != NoData {
 		return ""
 	}
-	if e.unreadable() || e.unrecorded() {
+	if e.unreadable() || e.unrecorded() || e.unheard() {
 		return ""
 	}
 	for i := range e.readings {

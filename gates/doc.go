@@ -6,9 +6,10 @@
 //
 // An expression reads signal.NAME, series.NAME, baseline.NAME, object.NAME,
 // position and declared (.phase, .percent), stop and phase (.since, .age),
-// health (.cluster, .gateway) and now.
-// What is not known (a signal without a value, an object that is not there, the
-// age of a stop that was never entered, a division of zero by zero) is unknown
+// health (.cluster, .gateway), plans.NAME, approvals.ROLE, commit and now.
+// What is not known (a signal without a value, an object or a plan that is not
+// there, approvals that could not be read, the age of a stop that was never
+// entered, a division of zero by zero) is unknown
 // and travels through the expression by CEL's partial evaluation: true ||
 // unknown is true. A result that is unknown is NoData, or Error where a signal
 // or an object that the expression reads could not be asked. Neither ever
@@ -26,6 +27,22 @@
 //
 // baseline.NAME is a value to compare with: what a signal was so long ago, which
 // is its query with an offset, or when a stop was left forward, which is a fact.
+//
+// plans.NAME is another plan of the namespace: .phase and .percent of where it is,
+// .declared (.phase, .percent), .complete, and .state, the word of `changeover
+// status`. It is as that plan last stood, and nothing waits for it: an order
+// between plans is what dependsOn is for.
+//
+// approvals.ROLE is how many persons of the role approved, by approvals that
+// count: in an enter gate those of the gate's own stop, in others of the stop that
+// is entered next.
+//
+// commit is what goes forward next: the newest change of the plan's content while
+// that was not applied, else the raise by which its position is declared. Of it
+// are known .author, an address, and .time. Both are what Git says, and not
+// verified: there is no .signed before signatures are.
+//
+// A name with a dash stands in quotes: plans["onap-so"], approvals["release-managers"].
 //
 // Three functions make one number of many. Where they cannot, it is unknown.
 //

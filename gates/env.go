@@ -42,6 +42,8 @@ const (
 	positionType  = "changeover.Position"
 	sinceType     = "changeover.Since"
 	healthType    = "changeover.Health"
+	commitType    = "changeover.Commit"
+	planType      = "changeover.Plan"
 )
 
 // objectFields are the fields of the object types that are the same in every
@@ -50,9 +52,16 @@ var objectFields = map[string]map[string]*cel.Type{
 	positionType: {"phase": cel.StringType, "percent": cel.DoubleType},
 	sinceType:    {"since": cel.TimestampType, "age": cel.DurationType},
 	healthType:   {"cluster": cel.BoolType, "gateway": cel.BoolType},
+	commitType:   {"author": cel.StringType, "time": cel.TimestampType},
+	planType: {
+		"phase": cel.StringType, "percent": cel.DoubleType, "declared": cel.ObjectType(positionType),
+		"complete": cel.BoolType, "state": cel.StringType,
+	},
 }
 
-// variables of an expression and their types.
+// variables of an expression and their types. Names of plans and roles may hold a
+// dash, so these two are maps: plans["onap-so"]. Which names they have is checked
+// when the expression is read, as for the fields of an object.
 var variables = map[string]*cel.Type{
 	"signal":   cel.ObjectType(signalsType),
 	"series":   cel.ObjectType(seriesType),
@@ -63,11 +72,15 @@ var variables = map[string]*cel.Type{
 	"stop":     cel.ObjectType(sinceType),
 	"phase":    cel.ObjectType(sinceType),
 	"health":   cel.ObjectType(healthType),
+	"plans":    cel.MapType(cel.StringType, cel.ObjectType(planType)),
+	"commit":   cel.ObjectType(commitType),
 	"now":      cel.TimestampType,
+
+	"approvals": cel.MapType(cel.StringType, cel.IntType),
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "now"}
+var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "commit", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -87,13 +100,18 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 
 // declared is what expressions of one plan may read, each list sorted.
 type declared struct {
-	signals, series, baselines, objects []string
+	signals, series, baselines, objects, roles []string
+	// plan is the name of the plan itself.
+	plan string
 	// points is how many values the series of a signal has.
 	points map[string]int
 }
 
-func declaredBy(s plan.Spec) declared {
+func declaredBy(p *plan.Plan) declared {
+	s := p.Spec
 	d := declared{
+		plan:      p.Metadata.Name,
+		roles:     slices.Sorted(maps.Keys(s.Roles)),
 		signals:   slices.Sorted(maps.Keys(s.Signals)),
 		baselines: slices.Sorted(maps.Keys(s.Baselines)),
 		objects:   slices.Sorted(maps.Keys(s.Objects)),

@@ -24,6 +24,8 @@ type expr struct {
 	series    []string // by the names of their signals
 	baselines []string
 	objects   []string // by their names in the plan
+	plans     []string
+	approvals []string // by their roles
 	facts     []string
 	// functions of ours that it calls, sorted.
 	functions []string
@@ -63,7 +65,7 @@ func (c *compiler) compile(src string) (*expr, []fault) {
 	if issues.Err() != nil {
 		return nil, c.typeFaults(src, issues.Errors())
 	}
-	reads := newReads(src, checked.NativeRep())
+	reads := newReads(src, checked.NativeRep(), &c.declared)
 	if len(reads.faults) > 0 {
 		return nil, reads.faults
 	}
@@ -123,18 +125,19 @@ func (e *expr) eval(v *vars) (Verdict, error) {
 // reads collects what an expression reads and refuses what the environment
 // does not offer although CEL knows it.
 type reads struct {
-	src  string
-	info *ast.SourceInfo
-	// fields are the names that it reads of signal, series, baseline and
-	// object.
+	src   string
+	info  *ast.SourceInfo
+	names *declared
+	// fields are the names that it reads of those variables that are read one
+	// field at a time.
 	fields           map[string]map[string]bool
 	facts, functions map[string]bool
 	paths            []objectPath
 	faults           []fault
 }
 
-func newReads(src string, a *ast.AST) *reads {
-	r := &reads{src: src, info: a.SourceInfo(), facts: map[string]bool{}, functions: map[string]bool{}, fields: map[string]map[string]bool{}}
+func newReads(src string, a *ast.AST, names *declared) *reads {
+	r := &reads{src: src, info: a.SourceInfo(), names: names, facts: map[string]bool{}, functions: map[string]bool{}, fields: map[string]map[string]bool{}}
 	for _, variable := range fielded {
 		r.fields[variable] = map[string]bool{}
 	}
@@ -143,7 +146,7 @@ func newReads(src string, a *ast.AST) *reads {
 }
 
 // fielded are the variables that are read one field at a time.
-var fielded = []string{"signal", "series", "baseline", "object"}
+var fielded = []string{"signal", "series", "baseline", "object", "plans", "approvals"}
 
 func (r *reads) expr(prg cel.Program) *expr {
 	sorted := func(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
@@ -151,12 +154,17 @@ func (r *reads) expr(prg cel.Program) *expr {
 		prg: prg, paths: r.paths, facts: sorted(r.facts), functions: sorted(r.functions),
 		signals: sorted(r.fields["signal"]), series: sorted(r.fields["series"]),
 		baselines: sorted(r.fields["baseline"]), objects: sorted(r.fields["object"]),
+		plans: sorted(r.fields["plans"]), approvals: sorted(r.fields["approvals"]),
 	}
 }
 
 func (r *reads) fault(e ast.Expr, message, hint string) {
+	r.faults = append(r.faults, fault{offset: r.offset(e), code: "gate-invalid", message: message, hint: hint})
+}
+
+func (r *reads) offset(e ast.Expr) int {
 	loc := r.info.GetStartLocation(e.ID())
-	r.faults = append(r.faults, fault{offset: runeOffset(r.src, loc.Line(), loc.Column()), code: "gate-invalid", message: message, hint: hint})
+	return runeOffset(r.src, loc.Line(), loc.Column())
 }
 
 func (r *reads) walk(e ast.Expr) {
@@ -174,6 +182,7 @@ func (r *reads) walk(e ast.Expr) {
 		sel := e.AsSelect()
 		if op := sel.Operand(); op.Kind() == ast.IdentKind && r.fields[op.AsIdent()] != nil {
 			r.fields[op.AsIdent()][sel.FieldName()] = true
+			r.named(op.AsIdent(), sel.FieldName(), nameAfter(r.src, r.offset(e)))
 			return
 		}
 		r.walk(sel.Operand())
@@ -194,6 +203,9 @@ func (r *reads) walk(e ast.Expr) {
 }
 
 func (r *reads) call(e ast.Expr) {
+	if r.index(e) {
+		return
+	}
 	call := e.AsCall()
 	if call.IsMemberFunction() {
 		r.walk(call.Target())

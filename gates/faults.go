@@ -2,6 +2,7 @@ package gates
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -111,6 +112,9 @@ func endHint(src string) string {
 func (c *compiler) typeFaults(src string, errs []*cel.Error) []fault {
 	var fs []fault
 	for _, e := range errs {
+		if len(errs) > 1 && strings.Contains(e.Message, "!error!") {
+			continue // a consequence of another
+		}
 		f := fault{offset: errorOffset(src, e), code: "gate-type", message: e.Message}
 		c.rewordType(src, &f)
 		// One mistake in a list or a loop is found once for each element.
@@ -151,9 +155,11 @@ func (c *compiler) rewordType(src string, f *fault) {
 func (c *compiler) rewordField(src string, f *fault, field string) {
 	runes := []rune(src)
 	object := wordBefore(runes, f.offset)
-	f.offset++
-	for f.offset < len(runes) && (unicode.IsSpace(runes[f.offset]) || runes[f.offset] == '`') {
-		f.offset++
+	owner := planBefore.FindStringSubmatch(string(runes[:min(f.offset, len(runes))]))
+	f.offset = nameAfter(src, f.offset)
+	if owner != nil {
+		f.planField(field, owner[1] != "")
+		return
 	}
 	switch object {
 	case "signal":
@@ -178,9 +184,25 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 	f.code = "unknown-name"
 	f.message = fmt.Sprintf("%s has no field %q", object, field)
 	if t := variables[object]; t != nil {
-		names, _ := (&provider{}).FindStructFieldNames(t.TypeName())
-		f.hint = suggest(field, names, object+" has: ")
+		f.hint = suggest(field, fieldNames(t.TypeName()), object+" has: ")
 	}
+	if object == "commit" && field == "signed" {
+		f.message = "commit.signed is not known: Changeover does not verify signatures of commits yet"
+		f.hint = "let the branch refuse what is not signed, or read commit.author, which is not verified either"
+	}
+}
+
+// fieldNames are those of an object type that is the same in every plan, sorted.
+func fieldNames(typeName string) []string { return slices.Sorted(maps.Keys(objectFields[typeName])) }
+
+// nameAfter is where the name begins that follows the dot at an offset.
+func nameAfter(src string, dot int) int {
+	runes := []rune(src)
+	at := dot + 1
+	for at < len(runes) && (unicode.IsSpace(runes[at]) || runes[at] == '`') {
+		at++
+	}
+	return at
 }
 
 // undeclared speaks of a signal or an object that the plan does not declare.
@@ -205,6 +227,9 @@ func (c *compiler) rewordName(src string, f *fault, name string) {
 		return
 	}
 	f.message = fmt.Sprintf("there is no %q here", name)
+	if f.dashed(runes) {
+		return
+	}
 	switch {
 	case slices.Contains(c.signals, name):
 		f.hint = "write signal." + name
@@ -236,6 +261,9 @@ func nearFunction(name string) string {
 // rewordOverload speaks of an operator or a function that does not take its
 // operands.
 func rewordOverload(f *fault, function, target, args string) {
+	for variable, text := range mapTexts {
+		args = strings.ReplaceAll(args, text, variable)
+	}
 	operands := strings.Split(args, ", ")
 	if target != "" {
 		operands = append([]string{target}, operands...)
@@ -245,6 +273,10 @@ func rewordOverload(f *fault, function, target, args string) {
 	case "_?_:_":
 		f.message = fmt.Sprintf("? : wants a condition and two values of one type, not %s", strings.Join(operands, ", "))
 	case "_[_]":
+		if operands[0] == "plans" || operands[0] == "approvals" {
+			f.unquoted(operands[0])
+			return
+		}
 		f.message = fmt.Sprintf("%s has no elements to pick with [...]", operands[0])
 	case "!_", "-_":
 		f.message = fmt.Sprintf("%s does not apply to %s", name, operands[0])
@@ -255,7 +287,7 @@ func rewordOverload(f *fault, function, target, args string) {
 		f.hint = "a signal is a double: write whole numbers beside it with a point, as 100.0"
 	}
 	for _, variable := range fielded {
-		if slices.Contains(operands, variables[variable].TypeName()) {
+		if slices.Contains(operands, variable) || slices.Contains(operands, variables[variable].TypeName()) {
 			f.hint = fmt.Sprintf("read one of its fields: %s.NAME", variable)
 		}
 	}
@@ -275,6 +307,8 @@ func notBool(t *cel.Type) fault {
 	switch t.TypeName() {
 	case "double", "int", "uint":
 		f.message, f.hint = "the expression is a number, want true or false", "compare it, as in: < 0.01"
+	case planType:
+		f.message, f.hint = "the expression is a plan, want true or false", "read one of its fields, as in plans.NAME.complete"
 	case "dyn":
 		f.message, f.hint = "the expression may be of any type, want true or false", "compare it, as in: == true"
 	case "string":

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/cel-go/cel"
+
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -33,6 +35,9 @@ type Program struct {
 	signals   map[string]*signal
 	baselines map[string]*baseline
 	objects   map[string]object
+	// plans and approvals are those that expressions read, by name.
+	plans, approvals map[string]*cel.AttributePatternType
+	readsCommit      bool
 }
 
 // gate is one gate of a phase, compiled.
@@ -91,7 +96,7 @@ type builder struct {
 }
 
 func build(p *plan.Plan, o Options) (*Program, []placed, error) {
-	names := declaredBy(p.Spec)
+	names := declaredBy(p)
 	c, err := newCompiler(names)
 	if err != nil {
 		return nil, nil, err
@@ -102,6 +107,8 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 		signals:   map[string]*signal{},
 		baselines: map[string]*baseline{},
 		objects:   map[string]object{},
+		plans:     map[string]*cel.AttributePatternType{},
+		approvals: map[string]*cel.AttributePatternType{},
 	}}
 	for name, ref := range p.Spec.Objects {
 		b.prg.objects[name] = newObject(name, ref)
@@ -168,6 +175,7 @@ func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[pl
 			return
 		}
 		b.exprs[g.Expr] = e
+		b.prg.readsBeside(e)
 	}
 	out := gate{Gate: g, expr: e}
 	if g.For > 0 {
@@ -193,6 +201,12 @@ func (p *Program) windowFault(e *expr) (fault, bool) {
 	case len(e.objects) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", "object."+e.objects[0])
 		f.hint = "drop for, or move that part into a gate of its own: nobody knows what an object was before"
+	case len(e.plans) > 0:
+		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", besideName("plans", e.plans[0]))
+		f.hint = "drop for, or move that part into a gate of its own: how another plan stood before is not kept"
+	case len(e.approvals) > 0:
+		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", besideName("approvals", e.approvals[0]))
+		f.hint = "drop for, or move that part into a gate of its own"
 	case len(e.facts) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", e.facts[0])
 		f.hint = "drop for, or move that part into a gate of its own"

@@ -120,6 +120,41 @@ type Facts struct {
 	// Baselines that were remembered, by their names in the plan; one that is
 	// not there is unknown.
 	Baselines map[string]float64
+	// Plans are the others of the namespace, by name; one that is not there is
+	// unknown.
+	Plans map[string]PlanState
+	// Approvals for the stop that is entered next.
+	Approvals Approvals
+	Commit    Commit
+}
+
+// PlanState is how another plan stands.
+type PlanState struct {
+	// Unknown is empty where the rest is known, else why it is not, as "there
+	// is no such plan". It holds no clock.
+	Unknown string
+	// Position is the effective one, or where the plan is going back to; none
+	// where nothing was applied yet.
+	Position, Declared plan.Position
+	Complete           bool
+	// State is the word that `changeover status` shows.
+	State string
+}
+
+// Approvals count the persons who approved a stop.
+type Approvals struct {
+	// By role; a role that is not there is unknown.
+	By map[string]int
+	// Unknown says why roles are not there.
+	Unknown string
+}
+
+// Commit is one on the branch. What is zero is unknown. Nothing of it is
+// verified: it is what its author's Git wrote into it.
+type Commit struct {
+	Revision plan.Revision
+	Author   string // e-mail address, in lower case
+	Time     time.Time
 }
 
 // Object is a live object that gates may read.

@@ -37,6 +37,9 @@ func isSubdomain(s string) bool {
 	return len(s) <= 253
 }
 
+// IsPlanName reports whether a plan can have the name.
+func IsPlanName(s string) bool { return label.MatchString(s) }
+
 // celWords cannot be the name of a signal or object: CEL reads them as its own.
 var celWords = []string{
 	"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",

@@ -126,14 +126,20 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 // Where they cannot be read there are none, which keeps the plan from going
 // forward and from nothing else: an error must not hold up a rollback.
 func (w *worker) readApprovals(ctx context.Context, head plan.Revision, in *decide.Input) error {
-	if in.Head.IsZero() || len(in.Head.Plan.Spec.Roles) == 0 || head == "" {
+	if in.Head.IsZero() || len(in.Head.Plan.Spec.Roles) == 0 {
+		return nil
+	}
+	if head == "" {
+		in.Unread = "git was not read yet"
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
 	as, err := w.r.o.Source.Approvals(ctx, w.key, head)
 	if err != nil {
-		return fmt.Errorf("read the approvals: %w", err)
+		err = fmt.Errorf("read the approvals: %w", err)
+		in.Unread = err.Error()
+		return err
 	}
 	in.Approvals = as
 	return nil
@@ -300,6 +306,7 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 	wants := decide.Wants(*in)
 	progs := make([]*gates.Program, len(wants))
 	var needs []gates.Need
+	var others []string
 	for i, want := range wants {
 		p, err := w.program(want.Version)
 		if err != nil {
@@ -307,6 +314,7 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		}
 		progs[i] = p
 		needs = append(needs, p.Needs([]gates.Request{want.Request})...)
+		others = append(others, p.Plans([]gates.Request{want.Request})...)
 	}
 	leaves := decide.Leaves(*in)
 	var due *gates.Program
@@ -326,15 +334,17 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		case <-ctx.Done():
 		}
 	}()
-	snap := gates.Snapshot{Now: in.Now, Facts: in.Facts()}
+	snap := gates.Snapshot{Now: in.Now}
 	if len(needs) > 0 {
 		snap.Samples = w.r.o.Sampler.Sample(ctx, needs, in.Now)
 	}
 	if due != nil {
 		in.Due = due.Due(leaves, snap)
 	}
+	stands := w.others(others) // after the sampling, which takes time
 	for i, want := range wants {
-		snap.Facts.Baselines = in.Record.Remembered(want.Version.Plan)
+		snap.Facts = in.Facts(want)
+		snap.Facts.Plans = stands
 		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 )
@@ -105,6 +106,7 @@ func (r *Reconciler) decideAndAct(ctx context.Context, turns []*turn) {
 	}
 	back, rest := order[:n], order[n:]
 	for _, t := range back {
+		t.goesBack()
 		t.try("write the intent down", func() error { return t.intend(ctx) })
 	}
 	for _, t := range back {
@@ -233,6 +235,9 @@ func (t *turn) report(ctx context.Context) {
 func (r *Reconciler) ended(ctx context.Context, t *turn) time.Duration {
 	w, err := t.w, t.err
 	r.metrics.worked(w.key, r.o.Now().Sub(t.begun), err)
+	if t.d.Verb == "" && err != nil {
+		w.stands(gates.PlanState{Unknown: "it could not be read: " + err.Error()})
+	}
 	w.mu.Lock()
 	w.worked = true
 	if err != nil {

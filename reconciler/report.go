@@ -102,6 +102,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 	w.mu.Lock()
 	w.status = s
 	w.mu.Unlock()
+	w.stands(standOf(in, d, s.State))
 	if gist := gistOf(s); !reflect.DeepEqual(gist, w.saved) {
 		sctx, cancel := effect(ctx, storeDeadline)
 		defer cancel()

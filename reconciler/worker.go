@@ -24,6 +24,10 @@ type worker struct {
 	// links are the plans with which the version that governs is connected;
 	// guarded by the Reconciler's mu.
 	links []plan.Key
+	// stand is how the plan stands for the gates of others, and reads are the
+	// plans that its own gates read; guarded by the Reconciler's mu.
+	stand gates.PlanState
+	reads []string
 	// hurried: others of the group wait for the traffic of this plan.
 	hurried bool
 
@@ -66,7 +70,7 @@ type worker struct {
 func newWorker(r *Reconciler, key plan.Key) *worker {
 	return &worker{
 		r: r, key: key, log: r.o.Log.With("plan", key.String()), programs: map[plan.Digest]*gates.Program{},
-		status: Status{Key: key, State: StateWaiting},
+		status: Status{Key: key, State: StateWaiting}, stand: gates.PlanState{Unknown: "it was not looked at yet"},
 	}
 }
 

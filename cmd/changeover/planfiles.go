@@ -26,6 +26,9 @@ type planFiles struct {
 	problems []plan.Problem
 	// failed are the paths that could not be read.
 	failed []error
+	// folders is set where folders were searched: what is in none of the files
+	// may be taken not to be there.
+	folders bool
 }
 
 // readPlans reads the files named, the YAML files below the folders named, and
@@ -102,6 +105,7 @@ func (f *planFiles) addNamed(name string, src []byte) {
 // addFolder adds the plans below a folder. Other files are ignored, and so are
 // folders whose name begins with a dot.
 func (f *planFiles) addFolder(root string, seen map[string]bool) {
+	f.folders = true
 	looked, plans := 0, 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -27,9 +27,10 @@ Folders are searched for *.yaml and *.yml files; those that are not plans are ig
 name begins with a dot are left out. "-" is standard input. All problems are reported at once.
 
 Plans without errors are also looked at for what is valid and still wrong: gates that contradict each other
-or can never be true, samples that prove nothing, phases that nothing would roll back. Such warnings stop
-nothing: the daemon takes the plan, and the exit code is 0 unless --strict is given. A comment
-"# changeover:ignore CODE REASON" drops one, at its line, above it, or above everything for the whole file.`,
+or can never be true, samples that prove nothing, phases that nothing would roll back, and, where folders are
+checked, plans that a gate reads and no file has. Such warnings stop nothing: the daemon takes the plan, and the
+exit code is 0 unless --strict is given. A comment "# changeover:ignore CODE REASON" drops one, at its line, above
+it, or above everything for the whole file.`,
 		Example: `  changeover validate
   changeover validate --strict plans/shop.yaml
   changeover validate --codes
@@ -73,9 +74,13 @@ nothing: the daemon takes the plan, and the exit code is 0 unless --strict is gi
 // lint adds the warnings of the plans that have no errors: those of a plan that
 // was read by halves would be about what is missing.
 func (f *planFiles) lint() {
+	var known []plan.Key
+	if f.folders {
+		known = f.keys()
+	}
 	for _, d := range f.docs {
 		if !plan.HasErrors(f.of(d.File)) {
-			f.problems = append(f.problems, lint.Check(d)...)
+			f.problems = append(f.problems, lint.CheckAmong(d, known)...)
 		}
 	}
 	plan.Sort(f.problems)

@@ -20,6 +20,7 @@ const (
 	UnusedObject       = "unused-object"
 	NoRollbackGate     = "no-rollback-gate"
 	LegacySilent       = "legacy-silent"
+	UnknownPlan        = "unknown-plan"
 	UnusedIgnore       = "unused-ignore"
 	BadIgnore          = "bad-ignore"
 )
@@ -49,6 +50,7 @@ var codes = []Code{
 	{Code: UnusedObject, Meaning: "nothing reads the object"},
 	{Code: NoRollbackGate, Meaning: "the phase sends traffic to modern and nothing would take it back"},
 	{Code: LegacySilent, Meaning: "a gate reads a signal of legacy at a stop where legacy gets no traffic"},
+	{Code: UnknownPlan, Meaning: "a gate reads a plan that is in none of the files, where folders are checked"},
 	{Code: UnusedIgnore, Meaning: "an ignore comment ignores nothing", Fixed: true},
 	{Code: BadIgnore, Meaning: "an ignore comment has no reason, or names no code that can be ignored", Fixed: true},
 }

@@ -20,6 +20,7 @@
 //	unused-object        nothing reads the object
 //	no-rollback-gate     the phase sends traffic to modern and nothing would take it back
 //	legacy-silent        a gate reads a signal of legacy at a stop where legacy gets no traffic
+//	unknown-plan         a gate reads a plan that is in none of the files, where folders are checked
 //	unused-ignore        an ignore comment ignores nothing
 //	bad-ignore           an ignore comment has no reason, or names no code that can be ignored
 //

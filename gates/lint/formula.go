@@ -32,6 +32,8 @@ var celParser = func() *parser.Parser {
 type formula struct {
 	// reads are the fields that it reads, as signal.errors.
 	reads map[string]bool
+	// plans are the others that it reads, in its order.
+	plans []planRead
 	// is and isNot are when it is true and when it is false; judged is unset
 	// where that is too much to tell.
 	is, isNot region
@@ -47,6 +49,7 @@ func parseFormula(src string) (f *formula, ok bool) {
 	r := reader{src: src, info: parsed.SourceInfo()}
 	f = &formula{reads: map[string]bool{}}
 	collectReads(parsed.Expr(), f.reads)
+	f.plans = plansRead(src, parsed)
 	var yes, no bool
 	f.is, yes = r.region(parsed.Expr(), true)
 	f.isNot, no = r.region(parsed.Expr(), false)

@@ -150,7 +150,7 @@ func TestWhatIsClaimedHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := analyse(p)
+		found := analyse(p, nil)
 		for range 30 {
 			series := map[string][]float64{}
 			for i, s := range signals {
@@ -240,7 +240,7 @@ func TestOverlapsHaveAWitness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range analyse(p) {
+		for _, f := range analyse(p, nil) {
 			if f.term == "" {
 				continue
 			}
@@ -286,7 +286,7 @@ func TestNothingIsMissedOfOneSignal(t *testing.T) {
 			}
 		}
 		found := map[string]bool{}
-		for _, f := range analyse(p) {
+		for _, f := range analyse(p, nil) {
 			found[f.code+" "+strings.TrimSuffix(f.path, ".expr")] = true
 		}
 		constant := false

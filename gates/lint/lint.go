@@ -15,12 +15,16 @@ import (
 // Check returns what looks wrong in a plan that is valid, as warnings at their
 // places, sorted, without those that the file's comments ignore. Of a plan in
 // which plan.Decode or gates.Check found errors it judges what can be read.
-func Check(doc *plan.Document) []plan.Problem {
+func Check(doc *plan.Document) []plan.Problem { return CheckAmong(doc, nil) }
+
+// CheckAmong is Check where all plans of the repository are known: it also judges
+// which of them gates read. Nil: they are not known.
+func CheckAmong(doc *plan.Document, plans []plan.Key) []plan.Problem {
 	var ps []plan.Problem
-	for _, f := range analyse(doc.Plan) {
+	for _, f := range analyse(doc.Plan, plans) {
 		ps = append(ps, f.problem(doc))
 	}
-	ps = ignore(doc, ps)
+	ps = ignore(doc, ps, plans != nil)
 	plan.Sort(ps)
 	return ps
 }
@@ -28,6 +32,7 @@ func Check(doc *plan.Document) []plan.Problem {
 // linter judges one plan.
 type linter struct {
 	plan    *plan.Plan
+	plans   []plan.Key             // of the repository; nil: not known
 	signals map[string]parser.Expr // those that parse
 	// domains are the values that terms can have.
 	domains  map[string]set
@@ -50,8 +55,8 @@ func (g gate) label() string { return fmt.Sprintf("%s gate %q", g.effect, g.Name
 
 func (g gate) window() time.Duration { return time.Duration(g.For) }
 
-func analyse(p *plan.Plan) []finding {
-	l := &linter{plan: p, signals: map[string]parser.Expr{}, domains: map[string]set{
+func analyse(p *plan.Plan, plans []plan.Key) []finding {
+	l := &linter{plan: p, plans: plans, signals: map[string]parser.Expr{}, domains: map[string]set{
 		"position.percent": between(0, 100), "declared.percent": between(0, 100),
 	}}
 	for name, s := range p.Spec.Signals {
@@ -75,6 +80,7 @@ func analyse(p *plan.Plan) []finding {
 	}
 	l.samples(every)
 	l.unused(every)
+	l.absent(every)
 	return l.findings
 }
 

@@ -1,11 +1,14 @@
 package decide
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -46,6 +49,24 @@ func beside(t *testing.T, w *world, d *datadriven.TestData) string {
 	case "disapprove":
 		w.approvals = nil
 		return ""
+	case "facts":
+		w.stands = map[string]gates.PlanState{}
+		for _, a := range d.CmdArgs {
+			w.stands[a.Key] = facing(t, d, a.Vals[0])
+		}
+		return ""
+	case "unread":
+		w.unread = d.CmdArgs[0].Key
+		return ""
+	case "read":
+		w.unread = ""
+		return ""
+	case "gates":
+		var b strings.Builder
+		for _, r := range w.input().Verdicts {
+			fmt.Fprintf(&b, "%s %s at %s: %s: %s\n", r.Effect, r.Name, r.Stop, r.Verdict, r.Detail)
+		}
+		return b.String()
 	case "recheck":
 		if at := w.decide().RecheckAt; !at.IsZero() {
 			return "in " + at.Sub(w.now).String() + "\n"
@@ -54,6 +75,19 @@ func beside(t *testing.T, w *world, d *datadriven.TestData) string {
 	}
 	d.Fatalf(t, "unknown verb %q", d.Cmd)
 	return ""
+}
+
+// facing is how a plan stands that gates read.
+func facing(t *testing.T, d *datadriven.TestData, at string) gates.PlanState {
+	switch at {
+	case "unknown":
+		return gates.PlanState{Unknown: "there is no such plan"}
+	case "complete":
+		done := plan.Position{Phase: "done"}
+		return gates.PlanState{Position: done, Declared: done, Complete: true, State: "Complete"}
+	}
+	pos := position(t, d, at)
+	return gates.PlanState{Position: pos, Declared: pos, State: "Steady"}
 }
 
 func position(t *testing.T, d *datadriven.TestData, s string) plan.Position {

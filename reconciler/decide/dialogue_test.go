@@ -37,6 +37,9 @@ import (
 //	others [NAME=STOP|complete|unknown|unread ...]   the connected plans; those in conflicts=(NAME,...) name this one
 //	approve STOP author=X role=Y raise=REV [item=Z]
 //	disapprove                                no approval is on the branch
+//	facts [NAME=STOP|complete|unknown ...]    how other plans stand; from here on gates are evaluated, over facts alone
+//	unread TEXT / read                        why approvals cannot be read
+//	gates                                     prints the verdicts of the gates
 //	recheck                                   how long the answer stays as it is
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata/dialogues", func(t *testing.T, path string) {

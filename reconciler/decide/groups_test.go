@@ -26,6 +26,7 @@ import (
 //	fail NAME                                 the attempt at its move failed
 //	done [NAME]                               the moves were observed
 //	run                                       decides and does until nothing is left to do
+//	stand                                     prints how gates of others see each, after a round of decisions
 //	push                                      all reverts reach the remote
 //	state                                     prints the records
 func TestGroups(t *testing.T) {
@@ -129,6 +130,15 @@ func (g *group) act(t *testing.T, d *datadriven.TestData, name string) string {
 	case "decide":
 		for _, x := range g.decide() {
 			b.WriteString(x.Key.Name + ": " + show(x.Decision))
+		}
+	case "stand":
+		for _, x := range g.decide() {
+			st := Stand(x.Input, x.Decision)
+			if st.Unknown != "" {
+				fmt.Fprintf(&b, "%s: unknown: %s\n", x.Key.Name, st.Unknown)
+				continue
+			}
+			fmt.Fprintf(&b, "%s: at %s, declared %s, complete %t\n", x.Key.Name, st.Position, st.Declared, st.Complete)
 		}
 	case "fail":
 		g.worlds[name].rec = g.worlds[name].rec.Failed("no answer")

@@ -98,6 +98,9 @@ type Input struct {
 	Others map[plan.Key]Other
 	// Approvals of this plan on the branch.
 	Approvals []Approval
+	// Unread says why they could not be read; empty where they were. There are
+	// none then, and gates that read them have no data.
+	Unread string
 	// Verdicts of the gates that Wants names.
 	Verdicts gates.Results
 	// Due are the newest values of the baselines that are remembered when the

@@ -28,6 +28,10 @@ type world struct {
 	// others and approvals are what the branch has beside the plan.
 	others    map[plan.Key]Other
 	approvals []Approval
+	unread    string
+	// stands are how other plans stand that gates read. Where it is set, gates
+	// are evaluated.
+	stands map[string]gates.PlanState
 	// values of signals that baselines remember; a signal without one is
 	// unknown.
 	values map[string]float64
@@ -88,7 +92,7 @@ func copyOf(p *plan.Plan) *plan.Plan {
 // input gathers what a decision reads, verdicts included.
 func (w *world) input() Input {
 	in := Input{Head: w.valid, Record: w.rec, Git: w.git, Observed: w.observed, Unmet: w.unmet, Limits: w.limits, Now: w.now}
-	in.Others, in.Approvals = w.others, w.approvals
+	in.Others, in.Approvals, in.Unread = w.others, w.approvals, w.unread
 	if a := w.rec.Applied; a != nil {
 		in.Applied = w.versions[a.Revision]
 	}
@@ -99,6 +103,10 @@ func (w *world) input() Input {
 		in.Due = w.due(in.Applied.Plan, a.Stop)
 	}
 	for _, want := range Wants(in) {
+		if w.stands != nil {
+			in.Verdicts = append(in.Verdicts, w.evaluate(in, want)...)
+			continue
+		}
 		in.Verdicts = append(in.Verdicts, w.eval(want)...)
 	}
 	return in
@@ -118,6 +126,17 @@ func (w *world) due(p *plan.Plan, stop plan.Position) map[string]gates.Point {
 		}
 	}
 	return out
+}
+
+// evaluate evaluates gates over the facts.
+func (w *world) evaluate(in Input, want Want) gates.Results {
+	prg, err := gates.Compile(want.Version.Plan, gates.Options{})
+	if err != nil {
+		panic(err)
+	}
+	facts := in.Facts(want)
+	facts.Plans = w.stands
+	return prg.Eval(want.Version.Revision, []gates.Request{want.Request}, gates.Snapshot{Now: w.now, Facts: facts})
 }
 
 func (w *world) eval(want Want) gates.Results {

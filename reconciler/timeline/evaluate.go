@@ -63,12 +63,12 @@ func (p *Player) evaluate(in *decide.Input) {
 	if !p.judged.asks(wants) {
 		p.judged = p.ask(wants)
 	}
-	facts := in.Facts()
-	facts.Objects = p.o.Objects
-	snap := gates.Snapshot{Now: p.now, Samples: p.out, Facts: facts}
+	snap := gates.Snapshot{Now: p.now, Samples: p.out}
 	in.Due = p.program.Due(decide.Leaves(*in), snap)
 	var all gates.Results
 	for _, w := range wants {
+		snap.Facts = in.Facts(w)
+		snap.Facts.Objects = p.o.Objects
 		all = append(all, p.program.Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
 	}
 	if p.o.Judge != nil {

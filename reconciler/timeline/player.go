@@ -161,7 +161,7 @@ func (p *Player) look() (look Look, again bool) {
 	in := p.gather()
 	p.in = in
 	d := decide.Decide(in)
-	look = Look{At: p.now, Decision: d, Before: in.Facts().Position, Verdicts: in.Verdicts}
+	look = Look{At: p.now, Decision: d, Before: effective(in), Verdicts: in.Verdicts}
 	rec := p.rec.Settle(in).Begin(in, d)
 	if m := rec.Move; m != nil && m.Content == "" {
 		v := p.versions[m.Revision]
@@ -179,6 +179,13 @@ func (p *Player) look() (look Look, again bool) {
 	look.Declared = p.head.Plan.Spec.Position
 	look.Complete, look.Halt = !p.rec.CompletedAt.IsZero(), p.rec.Halt
 	return look, d.Verb.Moves()
+}
+
+func effective(in decide.Input) plan.Position {
+	if in.Record.Applied == nil {
+		return plan.Position{}
+	}
+	return in.Record.Applied.Stop
 }
 
 // read reports whether the versions that the record names are those of the

@@ -88,7 +88,7 @@ func Assumptions() []string {
 	return []string{
 		"The plan stood at each stop all the time, and had entered it long before: position and declared are that stop.",
 		"Cluster and gateway were healthy.",
-		"What Prometheus does not keep is unknown: live objects, and when a stop or a phase was entered.",
+		"What Prometheus does not keep is unknown: live objects, other plans, approvals, commits, and when a stop or a phase was entered.",
 	}
 }
 
