@@ -187,7 +187,9 @@ func playedTimeline(t *testing.T, v plan.Version, s timeline.Sampler, begin time
 	for m := range minutes + 1 {
 		at := begin.Add(time.Duration(m) * time.Minute)
 		if pos, ok := commits[m]; ok {
-			p.Commit(pos, at, false)
+			if err := p.Commit(at, timeline.Commit{To: pos}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		err := p.Step(at, func(l timeline.Look) {
 			if line := timelineEntry(0, l.Decision, l.Effective, l.Declared); line != last {

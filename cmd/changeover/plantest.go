@@ -35,17 +35,15 @@ type testReport struct {
 	Problems []plan.Problem `json:"problems"`
 }
 
-func (a *app) testCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "test FILE...",
-		Short: "Test plans: what gates and decisions are over given series",
-		Long: `Run the tests in the files named, and in the *_test.yaml files below the folders named. They need neither a
+// testHelp tells the whole form of a test file.
+const testHelp = `Run the tests in the files named, and in the *_test.yaml files below the folders named. They need neither a
 daemon nor a Prometheus: series are written in promtool's notation, PromQL is evaluated by Prometheus's own
 engine, and gates and decisions are those of the daemon.
 
   plan: shop.yaml                   # beside this file
   evaluation_interval: 15s          # of the daemon; default 15s
   start: 2026-12-01T09:00:00Z       # default 1970-01-01T00:00:00Z, as promtool's
+  others: [platform.yaml]           # plans that it depends on, conflicts with, or reads in gates
   tests:
     - name: errors take it back
       effective: gradual@10         # where it is when the test begins, just entered; none: not even at the first stop
@@ -54,7 +52,15 @@ engine, and gates and decisions are those of the daemon.
       input_series:
         - {series: 'requests_total{code="200"}', values: 0+60x20}
       objects: {web: {status: {availableReplicas: 2}}}
-      commits: [{at: 10m, position: gradual@100}]        # raised, or lowered; resume: true ends a halt
+      author: dana@example.com      # of the commits; default unknown, and then no approval counts
+      commits:
+        - {at: 10m, position: gradual@100}               # raised, or lowered
+        - {at: 20m, plan: shop-v2.yaml}                  # what the plan's file holds from then on
+        - {at: 30m, unhold: true, author: ben@example.com}   # lifts the newest hold; resume: true ends a halt
+      approvals:                    # of what is declared then; without the list gates that read them have no data
+        - {at: 11m, stop: gradual@25, role: operations, by: ann@example.com}   # item: TEXT ticks the checklist
+      others:                       # unknown: true, and before it is told, nothing is known of it
+        - {at: 0s, plan: platform, position: gradual@50, state: Steady}        # complete: true
       expect:
         - at: 12m
           gates: {few-errors: Pass, rollback/many-errors: Fail}
@@ -64,7 +70,13 @@ engine, and gates and decisions are those of the daemon.
 
 Moves are done at once, reverts are on the branch at once, and what a plan requires of the cluster is there. Gates
 are as they were read before a move at that time; each decision of that time counts. For pause and rollback gates
-Pass means that the expression is true. Exit 0: all as expected. 1: not.`,
+Pass means that the expression is true. Exit 0: all as expected. 1: not.`
+
+func (a *app) testCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test FILE...",
+		Short: "Test plans: what gates and decisions are over given series",
+		Long:  testHelp,
 		Example: `  changeover test plans/
   changeover test plans/shop_test.yaml --run 'errors'`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -139,25 +151,23 @@ func (r *testReport) runFile(ctx context.Context, name string, only *regexp.Rege
 	if r.Problems = append(r.Problems, problems...); len(problems) > 0 {
 		return nil
 	}
-	planFile := f.Plan
-	if !filepath.IsAbs(planFile) {
-		planFile = filepath.Join(filepath.Dir(name), filepath.FromSlash(planFile))
+	doc, ok, err := r.readPlan(name, f.Plan)
+	if err != nil || !ok {
+		return err
 	}
-	planSrc, err := readBounded(planFile)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	plans := map[string]*plan.Plan{}
+	for _, file := range f.Files() {
+		other, ok, err := r.readPlan(name, file)
+		if err != nil || !ok {
+			return err
+		}
+		plans[file] = other.Plan
 	}
-	doc, problems := plan.Decode(planFile, planSrc)
-	problems = append(problems, check(doc)...)
-	if plan.HasErrors(problems) {
-		r.Problems = append(r.Problems, problems...)
-		return nil
-	}
-	problems = f.Resolve(doc.Plan, src)
+	problems = f.Resolve(doc.Plan, src, plans)
 	if r.Problems = append(r.Problems, problems...); len(problems) > 0 {
 		return nil
 	}
-	v := plan.Version{Plan: doc.Plan, Path: planFile, Content: plan.ContentDigest(doc.Plan), Live: plan.LiveDigest(doc.Plan)}
+	v := plan.Version{Plan: doc.Plan, Path: doc.File, Content: plan.ContentDigest(doc.Plan), Live: plan.LiveDigest(doc.Plan)}
 	for _, t := range f.Tests {
 		if !only.MatchString(name + ": " + t.Name) {
 			continue
@@ -170,6 +180,26 @@ func (r *testReport) runFile(ctx context.Context, name string, only *regexp.Rege
 		r.Tests = append(r.Tests, res)
 	}
 	return nil
+}
+
+// readPlan reads a plan that a test file names. It is not ok where the plan has
+// errors, which are reported.
+func (r *testReport) readPlan(testFile, name string) (doc *plan.Document, ok bool, err error) {
+	file := name
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(filepath.Dir(testFile), filepath.FromSlash(file))
+	}
+	src, err := readBounded(file)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", testFile, err)
+	}
+	doc, problems := plan.Decode(file, src)
+	problems = append(problems, check(doc)...)
+	if plan.HasErrors(problems) {
+		r.Problems = append(r.Problems, problems...)
+		return doc, false, nil
+	}
+	return doc, true, nil
 }
 
 func (r *testReport) failed() (n int) {

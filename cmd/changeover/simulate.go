@@ -169,7 +169,9 @@ func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags)
 		return nil, err
 	}
 	if r.To != from {
-		player.Commit(r.To, r.Start, false)
+		if err := player.Commit(r.Start, timeline.Commit{To: r.To}); err != nil {
+			return nil, err
+		}
 	}
 	return r, r.Run(player)
 }

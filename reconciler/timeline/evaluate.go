@@ -33,7 +33,7 @@ type run struct {
 func (p *Player) quiet(alike bool) bool {
 	j, d := &p.judged, &p.last.Decision
 	switch {
-	case p.o.Anew || p.o.More != nil || p.changed || !alike || !j.ever || j.at.Before(j.from):
+	case p.o.Anew || p.changed || !alike || !j.ever || j.at.Before(j.from):
 		return false
 	case d.Verb != decide.Hold && d.Verb != decide.Complete:
 		return false
@@ -42,7 +42,7 @@ func (p *Player) quiet(alike bool) bool {
 	}
 	in := &p.in
 	in.Record, in.Now, in.Git.ReadAt = p.rec, p.now, p.now
-	if !j.asks(decide.Wants(*in)) || len(p.program.DueNeeds(decide.Leaves(*in))) > 0 {
+	if !j.asks(decide.Wants(*in)) || len(p.program(in.Head).DueNeeds(decide.Leaves(*in))) > 0 {
 		return false
 	}
 	r := p.rec.Settle(*in)
@@ -64,12 +64,12 @@ func (p *Player) evaluate(in *decide.Input) {
 		p.judged = p.ask(wants)
 	}
 	snap := gates.Snapshot{Now: p.now, Samples: p.out}
-	in.Due = p.program.Due(decide.Leaves(*in), snap)
+	in.Due = p.program(in.Head).Due(decide.Leaves(*in), snap)
 	var all gates.Results
 	for _, w := range wants {
 		snap.Facts = in.Facts(w)
-		snap.Facts.Objects = p.o.Objects
-		all = append(all, p.program.Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
+		snap.Facts.Objects, snap.Facts.Plans = p.o.Objects, p.stands
+		all = append(all, p.program(w.Version).Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
 	}
 	if p.o.Judge != nil {
 		p.o.Judge(all)
@@ -81,16 +81,19 @@ func (p *Player) evaluate(in *decide.Input) {
 // ask begins with other gates.
 func (p *Player) ask(wants []decide.Want) judged {
 	j := judged{wants: wants, ever: true, known: p.judged.known}
-	reqs := make([]gates.Request, len(wants))
-	for i, w := range wants {
-		reqs[i] = w.Request
-		from, ok := p.program.Steady(w.Request)
+	for _, w := range wants {
+		program := p.program(w.Version)
+		from, ok := program.Steady(w.Request)
 		j.ever = j.ever && ok
 		if from.After(j.from) {
 			j.from = from
 		}
+		for _, n := range program.Needs([]gates.Request{w.Request}) {
+			if !slices.Contains(j.needs, n) {
+				j.needs = append(j.needs, n)
+			}
+		}
 	}
-	j.needs = p.program.Needs(reqs)
 	j.runs = make([]run, len(j.needs))
 	j.alike(p.out, j.known)
 	return j

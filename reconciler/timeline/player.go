@@ -31,10 +31,15 @@ type Options struct {
 	Sampler Sampler
 	// Objects that gates read, by their names in the plan.
 	Objects map[string]gates.Object
+	// Author of the commits before it begins; empty: not known, and then no
+	// approval counts for what they declare.
+	Author string
+	// Consent: Approve tells all approvals that there are. Where it is unset
+	// gates that read approvals have no data.
+	Consent bool
 	// Judge, where set, may change the results of gates before a decision
-	// reads them; More, what else a decision reads.
+	// reads them.
 	Judge func(gates.Results)
-	More  func(*decide.Input)
 	// Anew evaluates the gates at every step, also where nothing changed
 	// since the one before.
 	Anew bool
@@ -59,34 +64,39 @@ type Look struct {
 
 // Player plays one plan. It is not safe for concurrent use.
 type Player struct {
-	o        Options
-	program  *gates.Program
-	versions map[plan.Revision]plan.Version
-	head     plan.Version
-	rec      decide.Record
-	commits  int
-	now      time.Time
-	changed  bool // the branch, since the last look
-	in       decide.Input
-	last     Look
-	judged   judged
-	out      map[gates.Need]gates.Sample
+	o         Options
+	programs  map[plan.Digest]*gates.Program
+	approvals []decide.Approval
+	others    map[plan.Key]decide.Other
+	stands    map[string]gates.PlanState // of the namespace, by name
+	versions  map[plan.Revision]plan.Version
+	head      plan.Version
+	rec       decide.Record
+	commits   int
+	now       time.Time
+	changed   bool // the branch, since the last look
+	in        decide.Input
+	last      Look
+	judged    judged
+	out       map[gates.Need]gates.Sample
 }
 
 // New compiles the gates, and puts the plan where it begins.
 func New(o Options) (*Player, error) {
-	program, err := gates.Compile(o.Plan.Plan, gates.Options{Interval: o.Interval})
-	if err != nil {
+	p := &Player{
+		o: o, programs: map[plan.Digest]*gates.Program{}, others: map[plan.Key]decide.Other{}, stands: map[string]gates.PlanState{},
+		versions: map[plan.Revision]plan.Version{}, now: o.Start, out: map[gates.Need]gates.Sample{},
+	}
+	if err := p.compile(o.Plan); err != nil {
 		return nil, err
 	}
-	p := &Player{o: o, program: program, versions: map[plan.Revision]plan.Version{}, now: o.Start, out: map[gates.Need]gates.Sample{}}
 	it := o.Plan.Plan.Itinerary()
 	at := it.Index(o.From)
 	if !o.From.IsZero() && at < 0 {
 		return nil, fmt.Errorf("begin at %q: it is not on the plan's itinerary", o.From)
 	}
 	for _, stop := range it[:max(at, 0)+1] {
-		p.commit(stop, decide.Change{})
+		p.commit(o.Plan, stop, decide.Change{Author: o.Author})
 	}
 	if at >= 0 {
 		p.enter(it, at)
@@ -106,30 +116,20 @@ func (p *Player) enter(it plan.Itinerary, at int) {
 	}
 }
 
-// Commit declares a position from now on, as a person does by a commit; with
-// resume it carries the trailer that ends a halt.
-func (p *Player) Commit(to plan.Position, now time.Time, resume bool) {
-	p.now = now
-	p.commit(to, decide.Change{Resume: resume})
+// compile makes the program of a version's gates, once for each content.
+func (p *Player) compile(v plan.Version) error {
+	if p.programs[v.Content] != nil {
+		return nil
+	}
+	program, err := gates.Compile(v.Plan, gates.Options{Interval: p.o.Interval})
+	if err != nil {
+		return err
+	}
+	p.programs[v.Content] = program
+	return nil
 }
 
-// commit puts a version of the plan with that position on the branch.
-func (p *Player) commit(to plan.Position, c decide.Change) {
-	spec := *p.o.Plan.Plan
-	spec.Spec.Position = to
-	p.commits++
-	v := p.o.Plan
-	v.Plan, v.Revision = &spec, plan.Revision(fmt.Sprintf("%040x", p.commits))
-	c.Commit, c.Parent, c.To, c.At = v.Revision, p.head.Revision, to, p.now
-	if p.head.Plan != nil {
-		c.From = p.head.Plan.Spec.Position
-		it := spec.Itinerary()
-		c.Raise, c.Lower = it.Index(to) > it.Index(c.From), it.Index(to) < it.Index(c.From)
-	}
-	p.versions[v.Revision], p.head, p.changed = v, v, true
-	p.rec = p.rec.See(spec.Itinerary(), v.Revision, []decide.Change{c}, p.now)
-	p.rec.Valid = v.Revision
-}
+func (p *Player) program(v plan.Version) *gates.Program { return p.programs[v.Content] }
 
 // most bounds the decisions that one time takes; a plan that needs more would
 // never come to rest.
@@ -207,43 +207,15 @@ func (p *Player) gather() decide.Input {
 	if g := p.rec.Good; g != nil {
 		in.Good = p.versions[g.Revision]
 	}
-	if p.o.More != nil {
-		p.o.More(&in)
+	in.Approvals, in.Others = p.approvals, p.others
+	if !p.o.Consent {
+		in.Unread = "none are given"
 	}
 	if d := decide.Decide(in); d.Verb.Backward() {
 		return in // going back hangs on no gate
 	}
 	p.evaluate(&in)
 	return in
-}
-
-// push lets the pending revert reach the branch: one commit for each that is
-// undone, newest first, of which the last declares the target.
-func (p *Player) push() (made []plan.Revision) {
-	pending := p.rec.Pending
-	if pending == nil {
-		return nil
-	}
-	for i, undone := range pending.Undo {
-		to := pending.Target
-		if i < len(pending.Undo)-1 {
-			to = p.before(undone)
-		}
-		p.commit(to, decide.Change{RollbackOf: undone})
-		made = append(made, undone)
-	}
-	p.rec = p.rec.Pushed("")
-	return made
-}
-
-// before is the position that was declared before a commit.
-func (p *Player) before(rev plan.Revision) plan.Position {
-	for _, c := range p.rec.Changes {
-		if c.Commit == rev {
-			return c.From
-		}
-	}
-	return p.head.Plan.Spec.Position
 }
 
 // Needs lists all that the gates of a plan may need, evaluated at an interval:

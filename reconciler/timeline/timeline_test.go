@@ -101,6 +101,12 @@ func stop(s string) plan.Position {
 	return pos
 }
 
+func commit(t interface{ Fatal(...any) }, p *timeline.Player, at time.Time, to plan.Position) {
+	if err := p.Commit(at, timeline.Commit{To: to}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // play returns one line for each decision that says something new.
 func play(t testing.TB, o timeline.Options, length time.Duration, commits map[time.Duration]string) []string {
 	t.Helper()
@@ -112,7 +118,7 @@ func play(t testing.TB, o timeline.Options, length time.Duration, commits map[ti
 	last := timeline.Gist{}
 	for at := time.Duration(0); at <= length; at += time.Minute {
 		if to, ok := commits[at]; ok {
-			p.Commit(stop(to), start.Add(at), false)
+			commit(t, p, start.Add(at), stop(to))
 		}
 		err := p.Step(start.Add(at), func(l timeline.Look) {
 			if g := l.Gist(); g != last {
@@ -235,7 +241,7 @@ func TestNothingIsMissedWhereNothingChanged(t *testing.T) {
 			for i := 0; time.Duration(i)*step <= length; i++ {
 				at := start.Add(time.Duration(i) * step)
 				if to, ok := commits[i]; ok {
-					p.Commit(stop(to), at, false)
+					commit(t, p, at, stop(to))
 				}
 				if err := p.Step(at, func(l timeline.Look) { all = append(all, l) }); err != nil {
 					rt.Fatal(err)
@@ -276,7 +282,7 @@ func BenchmarkSixteenWeeks(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p.Commit(stop("gradual@100"), start, false)
+		commit(b, p, start, stop("gradual@100"))
 		n := 0
 		if err := p.Play(start, start.Add(16*7*24*time.Hour), time.Minute, func(timeline.Look) { n++ }); err != nil {
 			b.Fatal(err)

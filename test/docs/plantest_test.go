@@ -22,7 +22,7 @@ func passes(t *testing.T, name, src string, planOf func(string) string) {
 	if plan.HasErrors(problems) {
 		t.Fatal(problems[0].Render())
 	}
-	if problems := f.Resolve(doc.Plan, []byte(src)); len(problems) > 0 {
+	if problems := f.Resolve(doc.Plan, []byte(src), nil); len(problems) > 0 {
 		t.Fatal(problems[0].Render())
 	}
 	v := plan.Version{Plan: doc.Plan, Path: f.Plan, Content: plan.ContentDigest(doc.Plan), Live: plan.LiveDigest(doc.Plan)}

@@ -37,7 +37,10 @@ func Decode(name string, src []byte) (File, []plan.Problem) {
 	root := d.root(string(src))
 	if root != nil {
 		d.fields(root, "the file", map[string]func(key, value *yaml.Node){
-			"plan":                func(_, v *yaml.Node) { f.Plan, f.plan = d.text(v), place{v.Line, v.Column} },
+			"plan": func(_, v *yaml.Node) { f.Plan, f.plan = d.text(v), place{v.Line, v.Column} },
+			"others": func(_, v *yaml.Node) {
+				d.list(v, func(n *yaml.Node) { f.Others = append(f.Others, d.text(n)) })
+			},
 			"evaluation_interval": func(_, v *yaml.Node) { f.Interval = d.duration(v, true) },
 			"start":               func(_, v *yaml.Node) { f.Start = d.time(v) },
 			"tests": func(_, v *yaml.Node) {

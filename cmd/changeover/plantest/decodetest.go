@@ -1,6 +1,7 @@
 package plantest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 
 func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 	t := Test{Line: n.Line}
-	t.unset.position, t.unset.effective = true, true
+	t.unset.position, t.unset.effective, t.unset.approvals = true, true, true
 	interval := defaultSamples
 	var input *yaml.Node
 	d.fields(n, "a test", map[string]func(key, value *yaml.Node){
@@ -31,6 +32,14 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 			t.Effective, t.unset.effective, t.at.effective = d.position(v), false, place{v.Line, v.Column}
 		},
 		"objects": func(_, v *yaml.Node) { t.Objects = d.objects(v) },
+		"author":  func(_, v *yaml.Node) { t.Author = d.text(v) },
+		"approvals": func(_, v *yaml.Node) {
+			t.unset.approvals, t.at.approvals = false, place{v.Line, v.Column}
+			d.list(v, func(a *yaml.Node) { t.Approvals = append(t.Approvals, d.approval(a)) })
+		},
+		"others": func(_, v *yaml.Node) {
+			d.list(v, func(o *yaml.Node) { t.Others = append(t.Others, d.other(o)) })
+		},
 		"commits": func(_, v *yaml.Node) {
 			d.list(v, func(c *yaml.Node) { t.Commits = append(t.Commits, d.commit(c)) })
 		},
@@ -41,7 +50,9 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 	if input != nil && interval > 0 {
 		t.Series = d.allSeries(input, start, interval)
 	}
-	slices.SortStableFunc(t.Commits, func(a, b Commit) int { return int(a.At - b.At) })
+	slices.SortStableFunc(t.Commits, func(a, b Commit) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Approvals, func(a, b Approval) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Others, func(a, b Other) int { return cmp.Compare(a.At, b.At) })
 	return t
 }
 
@@ -55,14 +66,59 @@ func (d *decoder) objects(n *yaml.Node) map[string]map[string]any {
 
 func (d *decoder) commit(n *yaml.Node) Commit {
 	c := Commit{place: place{n.Line, n.Column}}
+	does := false
 	d.fields(n, "a commit", map[string]func(key, value *yaml.Node){
 		"at": func(_, v *yaml.Node) { c.At = d.duration(v, false) },
 		"position": func(_, v *yaml.Node) {
-			c.Position, c.place = d.position(v), place{v.Line, v.Column}
+			c.Position, c.place, does = d.position(v), place{v.Line, v.Column}, true
+			if c.Position.IsZero() && v.Value != "" {
+				d.add(v, "bad-position", "a commit declares a stop", "write PHASE or PHASE@PERCENT, such as gradual@25")
+			}
 		},
-		"resume": func(_, v *yaml.Node) { c.Resume = d.bool(v) },
-	}, "at", "position")
+		"plan":   func(_, v *yaml.Node) { c.Plan, does = d.text(v), true },
+		"author": func(_, v *yaml.Node) { c.Author = d.text(v) },
+		"resume": func(_, v *yaml.Node) { c.Resume, does = d.bool(v), true },
+		"unhold": func(_, v *yaml.Node) { c.Unhold, does = d.bool(v), true },
+	}, "at")
+	if !does {
+		d.add(n, "empty-commit", "the commit does nothing", "it may have position, plan, resume and unhold")
+	}
 	return c
+}
+
+func (d *decoder) approval(n *yaml.Node) Approval {
+	a := Approval{place: place{n.Line, n.Column}}
+	d.fields(n, "an approval", map[string]func(key, value *yaml.Node){
+		"at":   func(_, v *yaml.Node) { a.At = d.duration(v, false) },
+		"stop": func(_, v *yaml.Node) { a.Stop, a.place = d.position(v), place{v.Line, v.Column} },
+		"role": func(_, v *yaml.Node) { a.Role, a.role = d.text(v), place{v.Line, v.Column} },
+		"item": func(_, v *yaml.Node) { a.Item = d.text(v) },
+		"by":   func(_, v *yaml.Node) { a.By = d.text(v) },
+	}, "at", "stop", "role", "by")
+	return a
+}
+
+func (d *decoder) other(n *yaml.Node) Other {
+	o := Other{place: place{n.Line, n.Column}}
+	at := false
+	d.fields(n, "another plan", map[string]func(key, value *yaml.Node){
+		"at":   func(_, v *yaml.Node) { o.At = d.duration(v, false) },
+		"plan": func(_, v *yaml.Node) { o.Plan = d.text(v) },
+		"position": func(_, v *yaml.Node) {
+			o.Position, o.place, at = d.position(v), place{v.Line, v.Column}, true
+		},
+		"declared": func(_, v *yaml.Node) { o.Declared = d.position(v) },
+		"complete": func(_, v *yaml.Node) { o.Complete = d.bool(v) },
+		"unknown":  func(_, v *yaml.Node) { o.Unknown = d.bool(v) },
+		"state":    func(_, v *yaml.Node) { o.State = d.text(v) },
+	}, "at", "plan")
+	switch {
+	case o.Unknown && (at || o.Complete || o.State != ""):
+		d.add(n, "bad-plan", "a plan that is unknown has no position and no state", "drop unknown, or all but at and plan")
+	case !o.Unknown && !o.Complete && !at:
+		d.add(n, "missing-field", `another plan needs "position", complete: true or unknown: true`, "")
+	}
+	return o
 }
 
 // verdicts are what a gate may be expected to be.

@@ -13,6 +13,9 @@ type File struct {
 	// the test file.
 	Name string
 	Plan string
+	// Others are the paths of the plans that this one depends on, conflicts
+	// with, or reads in gates.
+	Others []string
 	// Interval is how often the daemon evaluates.
 	Interval time.Duration
 	// Start is when the tests begin.
@@ -20,6 +23,8 @@ type File struct {
 	Tests []Test
 
 	plan place // where Plan stands
+	// plans are the plans of Others and of commits, by their paths.
+	plans map[string]*plan.Plan
 }
 
 // place is a line and a column, both from 1.
@@ -32,20 +37,47 @@ type Test struct {
 	// Position is declared from the beginning; Effective is where the plan is
 	// then, none where nothing was applied yet.
 	Position, Effective plan.Position
-	Series              []engine.Series
-	Commits             []Commit
-	Objects             map[string]map[string]any
-	Expect              []Expectation
+	// Author of the commits that do not name their own.
+	Author    string
+	Series    []engine.Series
+	Commits   []Commit
+	Approvals []Approval
+	Others    []Other
+	Objects   map[string]map[string]any
+	Expect    []Expectation
 
-	unset struct{ position, effective bool }
-	at    struct{ position, effective place }
+	unset struct{ position, effective, approvals bool }
+	at    struct{ position, effective, approvals place }
 }
 
-// Commit declares a position from a time on.
+// Commit is one by a person.
 type Commit struct {
 	At       time.Duration
+	Position plan.Position // none: as before, or as Plan says
+	// Plan is the path of the file whose content the plan has from then on.
+	Plan           string
+	Author         string
+	Resume, Unhold bool
+	place          place
+}
+
+// Approval is one of the raise that declares the position at that time.
+type Approval struct {
+	At             time.Duration
+	Stop           plan.Position
+	Role, Item, By string
+	place, role    place // of Stop and Role
+}
+
+// Other is how another plan stands from a time on.
+type Other struct {
+	At       time.Duration
+	Plan     string // as in dependsOn
 	Position plan.Position
-	Resume   bool
+	Declared plan.Position // none: Position
+	Complete bool
+	Unknown  bool
+	State    string
 	place    place
 }
 

@@ -1,6 +1,7 @@
 package plantest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,47 +30,6 @@ func (f Failure) String() string {
 	return fmt.Sprintf("at %s: %s: expected %s, got %s", f.At, f.What, f.Want, f.Got)
 }
 
-// Resolve fills in what the tests leave to the plan, and returns what does not
-// fit it.
-func (f *File) Resolve(p *plan.Plan, src []byte) []plan.Problem {
-	d := &decoder{name: f.Name, lines: strings.Split(string(src), "\n")}
-	it := p.Itinerary()
-	stop := func(pos plan.Position, at place) {
-		if !pos.IsZero() && it.Index(pos) < 0 {
-			d.addAt(at, "unknown-stop", fmt.Sprintf("%s is not on the plan's itinerary", pos), "the stops are "+stops(it))
-		}
-	}
-	for i := range f.Tests {
-		t := &f.Tests[i]
-		t.fill(p)
-		stop(t.Position, t.at.position)
-		stop(t.Effective, t.at.effective)
-		for _, c := range t.Commits {
-			stop(c.Position, c.place)
-			if c.Position.IsZero() {
-				d.addAt(c.place, "unknown-stop", "a commit declares a stop", "the stops are "+stops(it))
-			}
-		}
-		for _, e := range t.Expect {
-			for _, c := range e.Checks {
-				switch c.kind {
-				case ofGate:
-					if !hasGate(p, c.gate) {
-						d.addAt(c.place, "unknown-gate", fmt.Sprintf("the plan has no gate %q", c.gate), "write its name, or EFFECT/NAME as in rollback/errors")
-					}
-				case ofPosition, ofDeclared:
-					if pos, err := plan.ParsePosition(c.want); err == nil && c.want != (plan.Position{}).String() {
-						stop(pos, c.place)
-					}
-				case ofDecision:
-				}
-			}
-		}
-	}
-	plan.Sort(d.problems)
-	return d.problems
-}
-
 func (t *Test) fill(p *plan.Plan) {
 	switch {
 	case t.unset.position && t.unset.effective:
@@ -84,32 +44,6 @@ func (t *Test) fill(p *plan.Plan) {
 	}
 }
 
-func stops(it plan.Itinerary) string {
-	names := make([]string, len(it))
-	for i, stop := range it {
-		names[i] = stop.String()
-	}
-	return strings.Join(names, ", ")
-}
-
-func hasGate(p *plan.Plan, name string) bool {
-	for _, ph := range p.Spec.Phases {
-		for _, e := range plan.Effects {
-			for _, g := range ph.GatesOf(e) {
-				if named(e, g.Name, name) {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
-// named reports whether NAME or EFFECT/NAME means the gate.
-func named(e plan.Effect, name, wanted string) bool {
-	return wanted == name || wanted == string(e)+"/"+name
-}
-
 // Limits are the daemon's by default.
 var Limits = decide.Limits{GitMaxAge: 5 * time.Minute, Cooldown: 30 * time.Minute, MaxPerDay: 3}
 
@@ -120,21 +54,28 @@ func (f *File) Run(ctx context.Context, v plan.Version, t Test) ([]Failure, erro
 	if err != nil {
 		return nil, err
 	}
-	o := timeline.Options{Plan: v, From: t.Effective, Start: f.Start, Interval: f.Interval, Limits: Limits, Sampler: signals}
-	for name := range v.Plan.Spec.Objects {
-		if o.Objects == nil {
-			o.Objects = map[string]gates.Object{}
+	o := timeline.Options{
+		Plan: v, From: t.Effective, Start: f.Start, Interval: f.Interval, Limits: Limits, Sampler: signals,
+		Author: strings.ToLower(t.Author), Consent: !t.unset.approvals, Objects: map[string]gates.Object{},
+	}
+	for _, p := range f.contents(v.Plan, t) {
+		for name := range p.Spec.Objects {
+			o.Objects[name] = gates.Object{Value: t.Objects[name]}
 		}
-		o.Objects[name] = gates.Object{Value: t.Objects[name]}
 	}
 	player, err := timeline.New(o)
 	if err != nil {
 		return nil, err
 	}
-	if t.Position != t.Effective || t.Effective.IsZero() {
-		player.Commit(t.Position, f.Start, false)
+	for _, p := range f.plansOf(f.Others) {
+		player.Tell(p.Key(), decide.Other{Itinerary: p.Itinerary(), Conflicts: conflict(p, v.Plan)}, gates.PlanState{Unknown: "it is not told"})
 	}
-	return t.play(player, f.Start, f.Interval)
+	if t.Position != t.Effective || t.Effective.IsZero() {
+		if err := player.Commit(f.Start, timeline.Commit{To: t.Position, Author: t.Author}); err != nil {
+			return nil, err
+		}
+	}
+	return f.play(player, v.Plan, t)
 }
 
 // signals evaluates every query of the plan over the series.
@@ -147,9 +88,17 @@ func (f *File) signals(ctx context.Context, p *plan.Plan, t Test) (*prom.Span, e
 	if err != nil {
 		return nil, err
 	}
-	needs, err := timeline.Needs(p, f.Interval)
-	if err != nil {
-		return nil, err
+	var needs []gates.Need
+	for _, content := range f.contents(p, t) {
+		more, err := timeline.Needs(content, f.Interval)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range more {
+			if !slices.Contains(needs, n) {
+				needs = append(needs, n)
+			}
+		}
 	}
 	return c.Span(ctx, needs, f.Start, f.Start.Add(t.end()), f.Interval)
 }
@@ -162,13 +111,15 @@ func (t Test) end() (end time.Duration) {
 	return end
 }
 
-func (t Test) play(player *timeline.Player, start time.Time, interval time.Duration) (failed []Failure, err error) {
+func (f *File) play(player *timeline.Player, p *plan.Plan, t Test) (failed []Failure, err error) {
 	expected := slices.Clone(t.Expect)
-	slices.SortStableFunc(expected, func(a, b Expectation) int { return int(a.At - b.At) })
-	commits := t.Commits
+	slices.SortStableFunc(expected, func(a, b Expectation) int { return cmp.Compare(a.At, b.At) })
+	start, interval, what := f.Start, f.Interval, f.script(p, t)
 	for at := time.Duration(0); len(expected) > 0; at += interval {
-		for ; len(commits) > 0 && commits[0].At <= at; commits = commits[1:] {
-			player.Commit(commits[0].Position, start.Add(at), commits[0].Resume)
+		for ; len(what) > 0 && what[0].at <= at; what = what[1:] {
+			if err := what[0].happens(player, start.Add(at)); err != nil {
+				return failed, err
+			}
 		}
 		var looks []timeline.Look
 		if err := player.Step(start.Add(at), func(l timeline.Look) { looks = append(looks, l) }); err != nil {
