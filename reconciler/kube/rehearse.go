@@ -40,8 +40,10 @@ type Leaving struct {
 	ID render.ID
 	// Live: it is there now. Of one that is not, nothing else is known.
 	Live bool
-	// Stays says why it would not be deleted; empty where it would.
-	Stays string
+	// Stays says why it would not be deleted; empty where it would. Foreign: it
+	// is because it does not bear the plan's name.
+	Stays   string
+	Foreign bool
 	// Refused says why the API server would not delete it.
 	Refused string
 }
@@ -307,7 +309,7 @@ func (r *Rehearsal) Leave(ctx context.Context, d reconciler.Desired, ids []rende
 		case l.fate == fateDelete && d.Prune:
 			err = p.delete(ctx, l)
 		default:
-			out[i].Stays = l.why
+			out[i].Stays, out[i].Foreign = l.why, l.fate == fateAdopted
 		}
 		if client.Unreachable(err) {
 			return nil, err

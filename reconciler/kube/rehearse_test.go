@@ -86,7 +86,7 @@ func TestARehearsalTellsWhatWouldBeDeleted(t *testing.T) {
 	got, err := h.Leave(r.ctx(), d, leave)
 	must(t, err)
 	want := map[string]Leaving{
-		"b": {Live: true, Stays: "belongs to plan other/plan"}, "c": {}, "d": {Live: true},
+		"b": {Live: true, Stays: "belongs to plan other/plan", Foreign: true}, "c": {}, "d": {Live: true},
 		"stays":   {Live: true, Stays: "annotated changeover.dev/prune: disabled"},
 		"guarded": {Live: true, Refused: `delete Secret ` + r.ns + `/guarded: admission webhook "fault.kubetest.changeover.dev" denied the request: its log has the reason`},
 	}

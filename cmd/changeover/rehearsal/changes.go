@@ -170,10 +170,7 @@ func (w *walk) contract(ctx context.Context, s *stage, have inventory, out *Obje
 	}
 	for _, f := range fates {
 		h := have[f.ID]
-		why := f.Stays
-		if !f.Live && h.object != nil {
-			why = kube.Stays(h.object)
-		}
+		why := stays(h, f)
 		switch {
 		case f.Refused != "":
 			w.report.find(s.stop, m.back, "delete "+title(f.ID), f.Refused)
@@ -195,6 +192,16 @@ func (w *walk) contract(ctx context.Context, s *stage, have inventory, out *Obje
 	}
 	w.few(s, have, next, out, m)
 	return next, nil
+}
+
+// stays says why an object would not be deleted. One that the way applies bears
+// the plan's name by then, and the annotations of its manifest; what others have
+// annotated it with remains.
+func stays(h held, f kube.Leaving) string {
+	if h.object == nil || f.Live && !f.Foreign && h.object.Annotation(render.PruneAnnotation) == "" {
+		return f.Stays
+	}
+	return kube.Stays(h.object)
 }
 
 // few finds a stop that would delete more than it may. Then it deletes nothing.

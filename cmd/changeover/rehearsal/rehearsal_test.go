@@ -270,6 +270,7 @@ func TestWhatCannotBeRenderedIsFound(t *testing.T) {
 // is told to.
 type pretended struct {
 	live   []render.ID
+	gone   []render.ID       // listed, and not there
 	refuse map[string]string // by name
 	asked  []string
 	err    error
@@ -280,7 +281,7 @@ func (*pretended) Unmet(context.Context, *plan.Plan) ([]string, error) {
 }
 
 func (p *pretended) Live(context.Context, plan.Key) ([]render.ID, *reconciler.Mark, error) {
-	return p.live, &reconciler.Mark{Stop: plan.Position{Phase: "setup"}}, nil
+	return append(p.live, p.gone...), &reconciler.Mark{Stop: plan.Position{Phase: "setup"}}, nil
 }
 
 func (*pretended) Place(_ context.Context, d reconciler.Desired) (reconciler.Desired, error) {
@@ -321,7 +322,7 @@ func (*pretended) Route(context.Context, *plan.Plan, plan.Position) (kube.Trial,
 }
 
 func TestWhatTheClusterSaysIsToldAtItsStop(t *testing.T) {
-	c := &pretended{live: ids("a", "old", "stuck"), refuse: map[string]string{"b": "not allowed", "c": "later: its namespace is made at this stop", "stuck": "guarded"}}
+	c := &pretended{live: ids("a", "old", "stuck"), gone: ids("vanished"), refuse: map[string]string{"b": "not allowed", "c": "later: its namespace is made at this stop", "stuck": "guarded"}}
 	o := Options{Plan: version(t), Cluster: c, URL: "https://here", Build: built{
 		"setup": {configMap("a", "1")}, "gradual@10": {configMap("a", "1"), configMap("b", "1")}, "gradual@50": {configMap("b", "1"), configMap("c", "1")},
 	}.build}
@@ -398,6 +399,33 @@ func TestWhatCannotBeChangedIsFound(t *testing.T) {
 		o.Cluster = &pretended{refuse: map[string]string{"x": "immutable"}}
 		if got := found(run(t, o)); strings.Contains(got, "cannot be changed") {
 			t.Errorf("%s is found twice: %s", name, got)
+		}
+	}
+}
+
+// An object that the way applies is deleted by what it is then, and not by what
+// it is now.
+func TestWhatStaysIsToldOfWhatWouldBeThere(t *testing.T) {
+	plain, kept, given := configMap("x", "1"), configMap("x", "1"), configMap("x", "1")
+	kept["metadata"].(map[string]any)["annotations"] = map[string]any{render.PruneAnnotation: "disabled"}
+	given["metadata"].(map[string]any)["annotations"] = map[string]any{render.PruneAnnotation: "enabled"}
+	const disabled = "annotated " + render.PruneAnnotation + ": disabled"
+	for name, c := range map[string]struct {
+		h    held
+		f    kube.Leaving
+		want string
+	}{
+		"nothing more is known":          {held{}, kube.Leaving{Live: true, Stays: "s"}, "s"},
+		"another's, which no stop wants": {held{}, kube.Leaving{Live: true, Stays: "s", Foreign: true}, "s"},
+		"not there yet":                  {held{object: plain}, kube.Leaving{}, ""},
+		"not there yet, and kept":        {held{object: kept}, kube.Leaving{}, disabled},
+		"nobody's, which is then ours":   {held{object: plain}, kube.Leaving{Live: true, Stays: "s", Foreign: true}, ""},
+		"kept by a person":               {held{object: plain}, kube.Leaving{Live: true, Stays: "s"}, "s"},
+		"kept by its manifest":           {held{object: kept}, kube.Leaving{Live: true}, disabled},
+		"given up by its manifest":       {held{object: given}, kube.Leaving{Live: true, Stays: "s"}, ""},
+	} {
+		if got := stays(c.h, c.f); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }
