@@ -30,7 +30,7 @@ func (b *baseline) recorded(f Facts) (float64, bool) {
 	return v, ok && !notFinite(v)
 }
 
-func (b *builder) baseline(name string, bl plan.Baseline, signals map[string]plan.Signal) {
+func (b *builder) baseline(name string, bl plan.Baseline) {
 	out := &baseline{name: name, pattern: cel.AttributePattern("baseline").QualString(name), stop: bl.Stop()}
 	b.prg.baselines[name] = out
 	sig, ok := b.prg.signals[bl.Signal]

@@ -117,7 +117,7 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 		b.signal(name, p.Spec.Signals[name])
 	}
 	for _, name := range names.baselines {
-		b.baseline(name, p.Spec.Baselines[name], p.Spec.Signals)
+		b.baseline(name, p.Spec.Baselines[name])
 	}
 	for i, ph := range p.Spec.Phases {
 		byEffect := map[plan.Effect][]gate{}
@@ -184,7 +184,7 @@ func (b *builder) gate(path string, g plan.Gate, effect plan.Effect, into map[pl
 			return
 		}
 		out.step = windowStep(time.Duration(g.For), b.prg.interval)
-		out.span = (time.Duration(g.For) + out.step - 1) / out.step * out.step
+		out.span = time.Duration(steps(time.Duration(g.For), out.step)) * out.step
 	}
 	out.sources, out.reach = b.prg.sources(e, out.span, out.step)
 	into[effect] = append(into[effect], out)
@@ -230,14 +230,17 @@ func windowStep(window, interval time.Duration) time.Duration {
 	if window%unit != 0 || interval%unit != 0 {
 		unit = time.Millisecond
 	}
-	least := (window + step - 1) / step
+	least, units := steps(window, step), int64(window/unit)
 	for n := least; n <= min(4*least, maxPoints); n++ {
-		if window%(n*unit) == 0 {
-			return window / n
+		if units%n == 0 {
+			return time.Duration(units/n) * unit
 		}
 	}
 	return step
 }
+
+// steps is how many of them it takes to be at least as long as a window.
+func steps(window, step time.Duration) int64 { return int64((window + step - 1) / step) }
 
 // gates calls f for every gate of a request, in the order of its effects and
 // of the plan's file.

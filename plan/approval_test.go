@@ -26,7 +26,7 @@ func TestApprovalsAreDecodedStrictly(t *testing.T) {
 		t.Errorf("got %+v, %v", a, ps)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"kind: Approval", "kind: Aproval", `ann.yaml:2:7: kind: kind "Aproval" is not an approval`},
+		{"kind: Approval", "kind: Assent", `ann.yaml:2:7: kind: kind "Assent" is not an approval`},
 		{"v1alpha1", "v2", `ann.yaml:1:13: api-version: apiVersion "changeover.dev/v2" is not known`},
 		{"migrations/onap-so", "a/b/c", `ann.yaml:4:9: name: "b/c" cannot be the name of a plan`},
 		{"gradual@25", "gradual@x", `ann.yaml:5:9: position: "gradual@x" is not a stop`},

@@ -47,9 +47,13 @@ func (r *Reconciler) workOnce(ctx context.Context, key plan.Key) (again time.Dur
 	for _, k := range group {
 		w := r.worker(k)
 		w.busy.Lock()
-		defer w.busy.Unlock()
 		turns = append(turns, &turn{w: w, answer: func(error) {}})
 	}
+	defer func() {
+		for _, t := range turns {
+			t.w.busy.Unlock()
+		}
+	}()
 	r.gatherAll(ctx, turns)
 	if !slices.Equal(r.groupOf(key), group) {
 		return 0 // who belongs together came out just now

@@ -161,9 +161,8 @@ func daemonTimeline(t *testing.T, branch *memoryBranch, s reconciler.Sampler, be
 			}
 			d := st.Decision
 			moves = d.Verb == decide.Advance || d.Verb == decide.Retreat || d.Verb == decide.Rollback || d.Verb == decide.Apply
-			declared := plan.Position{}
 			branch.mu.Lock()
-			declared = branch.commits[len(branch.commits)-1].version.Plan.Spec.Position
+			declared := branch.commits[len(branch.commits)-1].version.Plan.Spec.Position
 			branch.mu.Unlock()
 			if line := timelineEntry(0, d, st.Effective, declared); line != last {
 				last = line

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -55,7 +56,7 @@ func newRateSum(e parser.Expr) (rateSum, bool) {
 // metric is the name of the series, or "".
 func (r rateSum) metric() string {
 	for _, m := range r.selector.LabelMatchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			return m.Value
 		}
 	}
@@ -134,8 +135,8 @@ func zero(e parser.Expr) bool {
 	return ok && n.Val == 0
 }
 
-// share is a proportion, counted from from to to: 0 to 1, 0 to 100, or 1 to 0
-// where the query tells of the others.
+// share is a proportion, counted between from and to: 0 and 1, 0 and 100, or 1
+// and 0 where the query tells of the others.
 func share(e parser.Expr) (p proportion, from, to float64, ok bool) {
 	if p, ok = newProportion(e); ok {
 		return p, 0, 1, true
@@ -148,7 +149,7 @@ func share(e parser.Expr) (p proportion, from, to float64, ok bool) {
 		p, from, to, ok = share(b.LHS)
 		return p, from, to, ok && zero(b.RHS) && min(from, to) <= 0 && max(from, to) >= 0
 	}
-	inner, n, left := b.RHS, 0.0, true
+	inner, left := b.RHS, true
 	lit, isNumber := bare(b.LHS).(*parser.NumberLiteral)
 	if !isNumber {
 		inner, left = b.LHS, false
@@ -156,7 +157,7 @@ func share(e parser.Expr) (p proportion, from, to float64, ok bool) {
 			return p, 0, 0, false
 		}
 	}
-	n = lit.Val
+	n := lit.Val
 	if p, from, to, ok = share(inner); !ok || math.IsInf(n, 0) {
 		return p, 0, 0, false
 	}
@@ -287,7 +288,7 @@ func answersAlways(e parser.Expr) bool { return isOr(bare(e)) }
 
 func selectsLegacy(vs *parser.VectorSelector) bool {
 	return slices.ContainsFunc(vs.LabelMatchers, func(m *labels.Matcher) bool {
-		return m.Name != labels.MetricName && (m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp) &&
+		return m.Name != model.MetricNameLabel && (m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp) &&
 			strings.HasPrefix(strings.ToLower(m.Value), "legacy") && !strings.Contains(m.Value, "|")
 	})
 }

@@ -66,7 +66,7 @@ func freshness(query string, maxAge time.Duration) (full, quick string, err erro
 // hasName reports whether a selector selects series of one name.
 func hasName(vs *parser.VectorSelector) bool {
 	return slices.ContainsFunc(vs.LabelMatchers, func(m *labels.Matcher) bool {
-		return m.Name == labels.MetricName && m.Type == labels.MatchEqual
+		return m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual
 	})
 }
 

@@ -152,14 +152,14 @@ func (n *spanned) failed(i int) error {
 		}
 	}
 	for q, faults := range n.faults {
-		first, any := fault{}, false
+		first, found := fault{}, false
 		for k := 1; k < n.window && len(faults) > 0; k++ {
 			f, ok := faults[now-int64(k*n.period)*n.step]
-			if ok && (!any || f.before(first)) {
-				first, any = f, true
+			if ok && (!found || f.before(first)) {
+				first, found = f, true
 			}
 		}
-		if any {
+		if found {
 			return failure(q, first.err)
 		}
 	}

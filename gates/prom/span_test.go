@@ -26,7 +26,7 @@ type sampled struct {
 	Err string
 }
 
-func comparable(all map[gates.Need]gates.Sample) map[gates.Need]sampled {
+func comparison(all map[gates.Need]gates.Sample) map[gates.Need]sampled {
 	out := map[gates.Need]sampled{}
 	for n, s := range all {
 		c := sampled{Sample: s}
@@ -128,8 +128,8 @@ func TestSpanIsWhatSampleGives(t *testing.T) {
 			steps := 0
 			for at := tc.from; !at.After(tc.to); at = at.Add(tc.step) {
 				steps++
-				want := comparable(c.Sample(t.Context(), needs, at))
-				if diff := cmp.Diff(want, comparable(span.At(at))); diff != "" {
+				want := comparison(c.Sample(t.Context(), needs, at))
+				if diff := cmp.Diff(want, comparison(span.At(at))); diff != "" {
 					t.Fatalf("at %s (-sampled +span):\n%s", at, diff)
 				}
 				for _, s := range want {

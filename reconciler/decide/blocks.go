@@ -61,8 +61,7 @@ func (s *state) next(d Decision) plan.Position {
 	case d.Verb == Rollback, d.Verb == Retreat, s.Head.IsZero():
 		return plan.Position{}
 	}
-	switch d.Reason {
-	case Orphaned, Quarantined, OffItinerary:
+	if d.Reason == Orphaned || d.Reason == Quarantined || d.Reason == OffItinerary {
 		return plan.Position{} // only another commit tells
 	}
 	it := s.itinerary()

@@ -120,12 +120,12 @@ func standsAt(m Member, d *Decision) Other {
 		lower(mv.To)
 	}
 	if d != nil {
-		switch d.Verb {
-		case Rollback, Retreat:
+		switch {
+		case d.Verb.Backward():
 			lower(d.Target)
-		case Advance:
+		case d.Verb == Advance:
 			far = d.Target
-		case Complete:
+		case d.Verb == Complete:
 			o.Complete, o.Completed = true, true
 		}
 	}

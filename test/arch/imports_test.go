@@ -28,6 +28,7 @@ var table = []row{
 	}},
 	{folders: []string{"gates/lint"}, ours: []string{"plan"}, pure: true, others: []string{
 		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/model/labels",
+		"github.com/prometheus/common/model",
 	}},
 	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
 	{folders: []string{"gates/prom/engine"}, ours: []string{"gates/prom"}},

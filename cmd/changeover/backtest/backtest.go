@@ -113,7 +113,7 @@ func Run(ctx context.Context, c *prom.Client, o Options) (*Report, error) {
 	for _, g := range groups {
 		all = append(all, Requests(g.stops[0])...)
 	}
-	last := o.From.Add((o.To.Sub(o.From) - 1) / o.Step * o.Step)
+	last := o.From.Add((o.To.Sub(o.From) - 1).Truncate(o.Step))
 	span, err := c.Span(ctx, o.Program.Needs(all), o.From, last, o.Step)
 	if err != nil {
 		return nil, err

@@ -433,13 +433,13 @@ func TestWhatStaysIsToldOfWhatWouldBeThere(t *testing.T) {
 func TestLinesFitOnAScreen(t *testing.T) {
 	long := strings.Repeat("long", 30)
 	var w text
-	w.item("traffic", strings.Repeat("word ", 40)+long+" end")
+	w.item("traffic", strings.Repeat("one two ", 20)+long+" end")
 	for i, line := range strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n") {
 		if len(line) > width && !strings.Contains(line, long) {
 			t.Errorf("line %d has %d characters: %s", i, len(line), line)
 		}
 	}
-	if !strings.HasPrefix(w.String(), "  traffic    word word") || !strings.HasSuffix(w.String(), "\n               end\n") {
+	if !strings.HasPrefix(w.String(), "  traffic    one two ") || !strings.HasSuffix(w.String(), "\n               end\n") {
 		t.Errorf("got %q", w.String())
 	}
 	var lines []string
