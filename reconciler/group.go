@@ -223,6 +223,7 @@ func (t *turn) report(ctx context.Context) {
 	t.err = nil
 	t.try("report", func() error {
 		w.startPropose(ctx, t.d)
+		w.watch(ctx, t.in)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
 		if failed == nil && t.d.Verb.Moves() && w.waiting == "" {
@@ -270,6 +271,9 @@ func (r *Reconciler) ended(ctx context.Context, t *turn) time.Duration {
 	}
 	if w.waiting != "" {
 		again = min(again, waitingInterval) // watches wake it sooner
+	}
+	if d := w.blindAfter(r.o.Now()); d > 0 {
+		again = min(again, d)
 	}
 	if !recheck.IsZero() {
 		again = min(again, max(recheck.Sub(r.o.Now()), time.Millisecond))

@@ -99,6 +99,7 @@ func New(o Options) (*Reconciler, error) {
 	setDefault(&o.GitInterval, 15*time.Second)
 	setDefault(&o.DriftInterval, time.Minute)
 	setDefault(&o.Limits.GitMaxAge, 5*time.Minute)
+	setDefault(&o.Limits.NoDataAlert, 10*time.Minute)
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, err

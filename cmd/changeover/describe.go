@@ -144,6 +144,13 @@ func (d *describer) trouble() {
 	if h := s.Halt; h != nil {
 		d.line("Halted", "%s (%s): %s", d.moment(h.At), h.Reason, h.Message)
 	}
+	if b := s.Blind; b != nil {
+		why := "gates of " + b.Stop.String() + " are not known"
+		if u := s.Unknown(); len(u) > 0 {
+			why = decide.Unseen(u)
+		}
+		d.line("Blind", "since %s: %s", d.moment(b.Since), why)
+	}
 	if p := s.Pending; p != nil {
 		where := "not in Git yet"
 		if p.Branch != "" {

@@ -136,5 +136,5 @@ func newMetrics(b buildFacts) *prometheus.Registry {
 
 // limits of the daemon for decisions.
 func (f *runFlags) limits() decide.Limits {
-	return decide.Limits{GitMaxAge: f.gitMaxAge, Cooldown: f.cooldown, MaxPerDay: f.maxPerDay}
+	return decide.Limits{GitMaxAge: f.gitMaxAge, Cooldown: f.cooldown, MaxPerDay: f.maxPerDay, NoDataAlert: f.noDataAlert}
 }

@@ -23,7 +23,7 @@ type runFlags struct {
 	bridgeURLs                              []string
 	listen, logFormat                       string
 	interval, gitInterval, driftInterval    time.Duration
-	gitMaxAge, cooldown                     time.Duration
+	gitMaxAge, cooldown, noDataAlert        time.Duration
 	maxPerDay                               int
 }
 
@@ -53,6 +53,7 @@ func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
 	flags.DurationVar(&f.driftInterval, "drift-interval", time.Minute, "how often gateway and cluster are compared with what they should be")
 	flags.DurationVar(&f.gitMaxAge, "git-max-age", 5*time.Minute, "nothing moves forward when Git was not read for this long")
 	flags.DurationVar(&f.cooldown, "cooldown", 30*time.Minute, "least time between the lifting of a hold and the next forward move")
+	flags.DurationVar(&f.noDataAlert, "no-data-alert", 10*time.Minute, "a person is paged when a gate of the stop in effect has had no data for this long")
 	flags.IntVar(&f.maxPerDay, "max-per-day", 3, "automatic rollbacks of a plan in 24 h after which nothing moves forward until a person resumes it")
 	flags.StringVar(&f.logFormat, "log-format", "json", "json or text")
 }
@@ -85,6 +86,7 @@ func (f *runFlags) check() error {
 	}{
 		{"--interval", f.interval, 100 * time.Millisecond}, {"--git-interval", f.gitInterval, 100 * time.Millisecond},
 		{"--drift-interval", f.driftInterval, 100 * time.Millisecond}, {"--git-max-age", f.gitMaxAge, f.gitInterval}, {"--cooldown", f.cooldown, 0},
+		{"--no-data-alert", f.noDataAlert, f.interval},
 	} {
 		if d.value < d.least {
 			return usageError("%s %s is too short: want at least %s", d.flag, d.value, d.least)

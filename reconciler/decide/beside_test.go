@@ -67,6 +67,8 @@ func beside(t *testing.T, w *world, d *datadriven.TestData) string {
 			fmt.Fprintf(&b, "%s %s at %s: %s: %s\n", r.Effect, r.Name, r.Stop, r.Verdict, r.Detail)
 		}
 		return b.String()
+	case "watch":
+		return watch(w)
 	case "recheck":
 		if at := w.decide().RecheckAt; !at.IsZero() {
 			return "in " + at.Sub(w.now).String() + "\n"
@@ -88,6 +90,27 @@ func facing(t *testing.T, d *datadriven.TestData, at string) gates.PlanState {
 	}
 	pos := position(t, d, at)
 	return gates.PlanState{Position: pos, Declared: pos, State: "Steady"}
+}
+
+// watch takes in what the gates say now, and prints what a person is told.
+func watch(w *world) string {
+	w.lastIn = w.input()
+	next, n := w.rec.Watch(w.lastIn)
+	w.rec = next
+	var b strings.Builder
+	if n != nil {
+		fmt.Fprintf(&b, "%s: %s\n", n.Reason, n.Message)
+	}
+	if next.Blind == nil {
+		b.WriteString("all is known\n")
+		return b.String()
+	}
+	fmt.Fprintf(&b, "blind at %s for %s", next.Blind.Stop, plan.Duration(w.now.Sub(next.Blind.Since)))
+	if at := next.BlindAt(w.limits.NoDataAlert); !at.IsZero() {
+		fmt.Fprintf(&b, ", told in %s", plan.Duration(at.Sub(w.now)))
+	}
+	b.WriteString("\n")
+	return b.String()
 }
 
 func position(t *testing.T, d *datadriven.TestData, s string) plan.Position {

@@ -40,6 +40,7 @@ import (
 //	facts [NAME=STOP|complete|unknown ...]    how other plans stand; from here on gates are evaluated, over facts alone
 //	unread TEXT / read                        why approvals cannot be read
 //	gates                                     prints the verdicts of the gates
+//	watch                                     takes in whether the gates are known, and prints what is told
 //	recheck                                   how long the answer stays as it is
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata/dialogues", func(t *testing.T, path string) {

@@ -58,6 +58,13 @@
 // Too many rollbacks in a day halt the plan (row 14). Connected plans are decided
 // by Group.
 //
+// # Blind
+//
+// Gates of the effective stop that are not known (no data, or an error) block the
+// way forward and breach nothing. Record.Watch keeps since when at least one is
+// not: for noDataAlert, and a person is told, once; once more when all are
+// known. Another stop has gates of its own, and its time begins anew.
+//
 // # Moves
 //
 // A forward move goes Expand, Health, Traffic, Contract: what is added is there

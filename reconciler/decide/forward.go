@@ -250,7 +250,7 @@ func (s *state) missing(b *blockers, e plan.Effect, stop plan.Position, v plan.V
 	}
 	rs := s.results(e, stop, v.Revision)
 	for _, g := range v.Plan.Phase(stop.Phase).GatesOf(e) {
-		if !slices.ContainsFunc(rs, func(r gates.Result) bool { return r.Name == g.Name }) {
+		if !has(rs, g.Name) {
 			b.add(GateNoData, time.Time{}, "%s gate %s at %s was not evaluated", e, g.Name, stop)
 		}
 	}
@@ -285,6 +285,10 @@ func (s *state) unhealthy(b *blockers) {
 			b.add(NotHealthy, time.Time{}, "%s is not healthy at %s: %s", x.name, s.effective(), x.part.Message)
 		}
 	}
+}
+
+func has(rs gates.Results, name string) bool {
+	return slices.ContainsFunc(rs, func(r gates.Result) bool { return r.Name == name })
 }
 
 func (s *state) results(e plan.Effect, stop plan.Position, rev plan.Revision) gates.Results {

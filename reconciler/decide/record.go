@@ -21,7 +21,7 @@ func (r Record) Clone() Record {
 	r.Rollbacks = slices.Clone(r.Rollbacks)
 	r.Baselines = maps.Clone(r.Baselines)
 	r.Applied, r.Good, r.Move = clone(r.Applied), clone(r.Good), clone(r.Move)
-	r.Pending, r.Halt, r.Verify = clone(r.Pending), clone(r.Halt), clone(r.Verify)
+	r.Pending, r.Halt, r.Verify, r.Blind = clone(r.Pending), clone(r.Halt), clone(r.Verify), clone(r.Blind)
 	return r
 }
 

@@ -75,6 +75,8 @@ const (
 	GatesPassed      Reason = "GatesPassed"
 	Entering         Reason = "Entering"
 	Proposed         Reason = "Proposed" // in the history: promotion: auto
+	Blind            Reason = "Blind"    // in the history: gates were not known for too long
+	DataKnown        Reason = "DataKnown"
 )
 
 // Input is everything that a decision reads.
@@ -126,6 +128,9 @@ type Limits struct {
 	GitMaxAge time.Duration // forward moves need a reading of Git younger than this
 	Cooldown  time.Duration // after a hold is lifted
 	MaxPerDay int           // automatic rollbacks in 24 h before forward moves stop
+	// NoDataAlert is how long a gate of the effective stop may be without data
+	// until a person is told.
+	NoDataAlert time.Duration
 }
 
 // Observed is what was read back from the data plane.
@@ -199,6 +204,8 @@ type Record struct {
 	Halt *HaltOf `json:"halt,omitempty"`
 	// Verify is the rollback whose outcome is being watched, or nil.
 	Verify *Verification `json:"verify,omitempty"`
+	// Blind is that gates of the effective stop are not known, or nil.
+	Blind *Blindness `json:"blind,omitempty"`
 	// Rollbacks are the times of automatic rollbacks, oldest first.
 	Rollbacks []time.Time `json:"rollbacks,omitempty"`
 	// Baselines by their names in the plan, as of when their stops were last

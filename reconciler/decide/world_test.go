@@ -47,7 +47,7 @@ func newWorld(src string) *world {
 	t := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	w := &world{
 		now: t, versions: map[plan.Revision]plan.Version{}, verdicts: map[string]gates.Verdict{}, instant: map[string]gates.Verdict{}, values: map[string]float64{},
-		limits: Limits{GitMaxAge: 5 * time.Minute, Cooldown: 30 * time.Minute, MaxPerDay: 3},
+		limits: Limits{GitMaxAge: 5 * time.Minute, Cooldown: 30 * time.Minute, MaxPerDay: 3, NoDataAlert: 10 * time.Minute},
 	}
 	w.add("r1", doc.Plan, Change{Commit: "r1", To: doc.Plan.Spec.Position, Raise: true, Content: true, Live: true})
 	return w

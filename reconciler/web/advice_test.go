@@ -42,6 +42,16 @@ func TestAdviceOnAHoldARefusedPushAndAHalt(t *testing.T) {
 	wantAll(t, strings.Join(web.Advice(s), "\n"), "rewritten", "nothing moves forward", "changeover resume default/shop")
 }
 
+func TestAdviceToWhoWasPagedForBlindness(t *testing.T) {
+	s := waiting()
+	s.Blind = &decide.Blindness{Stop: stops[1], Since: now}
+	if got := strings.Join(web.Advice(s), "\n"); got != "Nothing." {
+		t.Errorf("before anybody was told: %s", got)
+	}
+	s.Blind.Told = true
+	wantAll(t, web.Advice(s)[0], "no data", "changeover gates default/shop")
+}
+
 func TestVerdictsOfAlarmsAreNotCalledPass(t *testing.T) {
 	for _, tc := range []struct {
 		effect  plan.Effect

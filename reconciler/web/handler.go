@@ -73,6 +73,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"tone":    StateTone,
 	"vtone":   VerdictTone,
 	"verdict": VerdictWord,
+	"unseen":  func(s reconciler.Status) string { return decide.Unseen(s.Unknown()) },
 }).ParseFS(templateFiles, "templates/*.html"))
 
 type page struct {

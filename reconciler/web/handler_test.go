@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -86,6 +88,17 @@ func TestPlanPageSaysWhatWhyAndWhatNext(t *testing.T) {
 	if a, c := strings.Index(body, "entry a"), strings.Index(body, "entry c"); a < 0 || c < 0 || c > a {
 		t.Errorf("history is not newest first: entry a at %d, entry c at %d", a, c)
 	}
+}
+
+func TestPlanPageNamesTheGatesThatAreBlind(t *testing.T) {
+	s := waiting()
+	s.Blind = &decide.Blindness{Stop: stops[1], Since: now.Add(-time.Hour)}
+	f := &fakePlans{statuses: []reconciler.Status{s}}
+	f.statuses[0].Gates[0].Verdict, f.statuses[0].Gates[0].Detail = gates.NoData, "errors: no series"
+	body := func() string { return get(t, web.Handler(options(f)), "/plans/default/shop").Body.String() }
+	wantAll(t, body(), `<p class="note warn" role="status">Blind at gradual@10 since 2026-03-01 11:00:00 UTC: advance gate low-errors (errors: no series)</p>`)
+	s.Blind.Told = true
+	wantAll(t, body(), `<p class="note bad" role="alert">Blind at gradual@10`)
 }
 
 func TestPlanPageStandsWhenTheHistoryCannotBeRead(t *testing.T) {

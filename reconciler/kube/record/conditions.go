@@ -3,14 +3,12 @@ package record
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -26,14 +24,10 @@ const (
 	condSticky      = "Sticky"      // a caller stays on one side
 )
 
-// blindAfter is how long a gate may be without data.
-const blindAfter = 10 * time.Minute
-
 // conditions makes those of a plan. LastTransitionTime moves only where the
-// status differs from that of the previous condition of the type. unknown are
-// the gates of the effective stop that have no data, and since when.
-func conditions(previous []metav1.Condition, s reconciler.Status, generation int64, now time.Time, unknown map[string]time.Time) []metav1.Condition {
-	all := []metav1.Condition{ready(s), progressing(s), degraded(s), blind(previous, unknown, now), invalid(s)}
+// status differs from that of the previous condition of the type.
+func conditions(previous []metav1.Condition, s reconciler.Status, generation int64, now time.Time) []metav1.Condition {
+	all := []metav1.Condition{ready(s), progressing(s), degraded(s), blind(s), invalid(s)}
 	if c, ok := sticky(previous, s); ok {
 		all = append(all, c)
 	}
@@ -116,49 +110,14 @@ func degraded(s reconciler.Status) metav1.Condition {
 	return condition(condDegraded, false, "AsExpected", "nothing failed")
 }
 
-// blind was true before a restart as well: while a gate is still without data
-// it stays so, though this daemon does not know since when.
-func blind(previous []metav1.Condition, unknown map[string]time.Time, now time.Time) metav1.Condition {
-	old := find(previous, condBlind)
-	was := old != nil && old.Status == metav1.ConditionTrue
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(unknown)) {
-		if was || now.Sub(unknown[name]) >= blindAfter {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return condition(condBlind, false, "DataKnown", "no gate is without data for longer than "+plan.Duration(blindAfter).String())
+// blind is true from when a person is paged until the gates are known again: the
+// daemon's record says so, also after a restart.
+func blind(s reconciler.Status) metav1.Condition {
+	if s.Blind == nil || !s.Blind.Told {
+		return condition(condBlind, false, string(decide.DataKnown), "no gate is without data for too long")
 	}
 	return condition(condBlind, true, string(decide.GateNoData),
-		fmt.Sprintf("without data for longer than %s: %s", plan.Duration(blindAfter), strings.Join(names, ", ")))
-}
-
-// unknownSince notes the gates of the effective stop that have no data. Where
-// no gate was evaluated nothing is learned of those of the stop.
-func unknownSince(before map[string]time.Time, s reconciler.Status, now time.Time) map[string]time.Time {
-	after := map[string]time.Time{}
-	prefix := s.Effective.String() + " "
-	if len(s.Gates) == 0 {
-		for name, at := range before {
-			if strings.HasPrefix(name, prefix) {
-				after[name] = at
-			}
-		}
-		return after
-	}
-	for _, g := range s.Gates {
-		if g.Stop != s.Effective || g.Verdict != gates.NoData && g.Verdict != gates.Error {
-			continue
-		}
-		name := fmt.Sprintf("%s%s gate %s", prefix, g.Effect, g.Name)
-		if at, ok := before[name]; ok {
-			after[name] = at
-		} else {
-			after[name] = now
-		}
-	}
-	return after
+		fmt.Sprintf("at %s since %s: %s", s.Blind.Stop, s.Blind.Since.UTC().Format(time.RFC3339), cmp.Or(decide.Unseen(s.Unknown()), "gates are not known")))
 }
 
 func invalid(s reconciler.Status) metav1.Condition {

@@ -58,7 +58,7 @@ func TestConditionsTellTheStatus(t *testing.T) {
 		"nothing is known":       {reconciler.Status{}, is{"Ready": "False Unknown"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := conditions(nil, c.s, 5, noon, nil)
+			got := conditions(nil, c.s, 5, noon)
 			for kind, want := range c.want {
 				if g := find(got, kind); g == nil || string(g.Status)+" "+g.Reason != want {
 					t.Errorf("%s is %+v, want %s", kind, g, want)
@@ -92,11 +92,11 @@ func TestConditionsTellTheStatus(t *testing.T) {
 
 func TestTransitionTimesMoveOnlyWhereAStatusFlips(t *testing.T) {
 	s := reconciler.Status{State: reconciler.StateWaiting, Decision: decide.Decision{Reason: decide.Baking, Message: "a"}}
-	first := conditions(nil, s, 1, noon, nil)
+	first := conditions(nil, s, 1, noon)
 	s.Decision = decide.Decision{Reason: decide.GateFailed, Message: "b"}
-	second := conditions(first, s, 2, noon.Add(time.Hour), nil)
+	second := conditions(first, s, 2, noon.Add(time.Hour))
 	s.State = reconciler.StateSteady
-	third := conditions(second, s, 2, noon.Add(2*time.Hour), nil)
+	third := conditions(second, s, 2, noon.Add(2*time.Hour))
 	for _, kind := range []string{"Ready", "Progressing", "Degraded", "Blind", "Invalid"} {
 		a, b, c := find(first, kind), find(second, kind), find(third, kind)
 		if !b.LastTransitionTime.Equal(&a.LastTransitionTime) {
@@ -117,7 +117,7 @@ func TestTransitionTimesMoveOnlyWhereAStatusFlips(t *testing.T) {
 
 func TestAPlanThatIsGoneKeepsWhatItsGatewayWas(t *testing.T) {
 	before := []metav1.Condition{{Type: "Sticky", Status: "False", Reason: "RandomPerRequest", Message: "m"}}
-	if c := find(conditions(before, reconciler.Status{State: reconciler.StateOrphaned}, 1, noon, nil), "Sticky"); c == nil || c.Reason != "RandomPerRequest" {
+	if c := find(conditions(before, reconciler.Status{State: reconciler.StateOrphaned}, 1, noon), "Sticky"); c == nil || c.Reason != "RandomPerRequest" {
 		t.Errorf("Sticky is %+v", c)
 	}
 }
@@ -126,60 +126,28 @@ func result(name string, v gates.Verdict) gates.Result {
 	return gates.Result{Key: gates.Key{Stop: at10, Effect: plan.Breaches, Name: name}, Verdict: v}
 }
 
-func TestBlindAfterTenMinutesWithoutData(t *testing.T) {
-	known := gates.Results{result("errors", gates.Fail), result("latency", gates.Pass)}
-	without := gates.Results{result("errors", gates.NoData), result("latency", gates.Pass)}
-	other := without[0]
-	other.Stop = at25
-	var unknown map[string]time.Time
-	var all []metav1.Condition
-	for i, c := range []struct {
-		minute int
-		gates  gates.Results
-		blind  string
+func TestBlindIsWhatTheRecordSays(t *testing.T) {
+	since := &decide.Blindness{Stop: at10, Since: noon}
+	told := &decide.Blindness{Stop: at10, Since: noon, Told: true}
+	without := gates.Results{result("errors", gates.NoData), result("latency", gates.Pass), result("up", gates.Error)}
+	without[0].Detail = "errors: no series"
+	const stamp = "2026-03-01T12:00:00Z"
+	for name, c := range map[string]struct {
+		s                       reconciler.Status
+		status, reason, message string
 	}{
-		{0, known, "False"}, {1, without, "False"}, {10, without, "False"}, {11, without, "True"}, {12, nil, "True"},
-		{13, gates.Results{result("errors", gates.Error)}, "True"}, {14, known, "False"},
-		{15, without, "False"}, {24, known, "False"}, {25, without, "False"}, {34, without, "False"}, {35, without, "True"},
-		{36, gates.Results{other}, "False"}, {60, gates.Results{other}, "False"},
+		"nothing":                   {reconciler.Status{}, "False", "DataKnown", "no gate is without data for too long"},
+		"not for long":              {reconciler.Status{Effective: at10, Gates: without, Blind: since}, "False", "DataKnown", "no gate is without data for too long"},
+		"for long":                  {reconciler.Status{Effective: at10, Gates: without, Blind: told}, "True", "GateNoData", "at gradual@10 since " + stamp + ": rollback gate errors (errors: no series); rollback gate up (cannot be evaluated)"},
+		"after a restart":           {reconciler.Status{Effective: at10, Blind: told}, "True", "GateNoData", "at gradual@10 since " + stamp + ": gates are not known"},
+		"on the way to another one": {reconciler.Status{Effective: at25, Gates: without, Blind: told}, "True", "GateNoData", "at gradual@10 since " + stamp + ": gates are not known"},
 	} {
-		s := reconciler.Status{State: reconciler.StateWaiting, Effective: at10, Gates: c.gates}
-		now := noon.Add(time.Duration(c.minute) * time.Minute)
-		unknown = unknownSince(unknown, s, now)
-		all = conditions(all, s, 1, now, unknown)
-		b := find(all, "Blind")
-		if string(b.Status) != c.blind {
-			t.Errorf("step %d, minute %d: Blind is %s, want %s", i, c.minute, b.Status, c.blind)
+		p := &object{}
+		must(t, p.setStatus(c.s, noon))
+		b := find(p.status.Conditions, "Blind")
+		if string(b.Status) != c.status || b.Reason != c.reason || b.Message != c.message {
+			t.Errorf("%s: %+v", name, b)
 		}
-		if c.blind == "True" && (b.Message != "without data for longer than 10m: gradual@10 rollback gate errors" || b.Reason != "GateNoData") {
-			t.Errorf("step %d: Blind is %+v", i, b)
-		}
-	}
-}
-
-func TestBlindLastsOverARestartAndEndsWithTheStop(t *testing.T) {
-	before := []metav1.Condition{{Type: "Blind", Status: "True"}}
-	s := reconciler.Status{Effective: at10, Gates: gates.Results{result("errors", gates.NoData)}}
-	unknown := unknownSince(nil, s, noon)
-	if b := find(conditions(before, s, 1, noon, unknown), "Blind"); b.Status != "True" {
-		t.Errorf("after a restart Blind is %s", b.Status)
-	}
-	s.Effective, s.Gates = at25, nil
-	if left := unknownSince(unknown, s, noon); len(left) > 0 {
-		t.Errorf("at the next stop these are without data: %v", left)
-	}
-}
-
-func TestTheClockAloneMakesAPlanBlind(t *testing.T) {
-	p := &object{}
-	s := reconciler.Status{Effective: at10, Gates: gates.Results{result("errors", gates.NoData)}}
-	must(t, p.setStatus(s, noon))
-	if at := p.blindAt(); !at.Equal(noon.Add(10 * time.Minute)) {
-		t.Errorf("it is blind at %s", at)
-	}
-	p.sense(noon.Add(10 * time.Minute))
-	if b := find(p.status.Conditions, "Blind"); b.Status != "True" {
-		t.Errorf("Blind is %s", b.Status)
 	}
 }
 

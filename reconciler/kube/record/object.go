@@ -51,13 +51,12 @@ type object struct {
 	status   api.MigrationPlanStatus // all of it but what write fills in
 	record   []byte
 	serial   int64
-	owned    bool                 // a record was loaded, found absent, or saved
-	known    int64                // the newest serial that was taken over or written here
-	wrote    bool                 // this daemon wrote the live record
-	last     *reconciler.Status   // what the conditions were made of
-	unknown  map[string]time.Time // gates without data, and since when
-	gone     types.UID            // was seen to be deleted
-	lost     bool                 // the watch does not know the live object
+	owned    bool               // a record was loaded, found absent, or saved
+	known    int64              // the newest serial that was taken over or written here
+	wrote    bool               // this daemon wrote the live record
+	last     *reconciler.Status // what the conditions were made of
+	gone     types.UID          // was seen to be deleted
+	lost     bool               // the watch does not know the live object
 	problem  string
 	retryAt  time.Time
 	driftAt  time.Time // others changed the object
@@ -229,24 +228,12 @@ func (p *object) keepRevision() {
 	}
 }
 
-// sense makes the conditions from the last status, and notes since when gates
-// have no data.
+// sense makes the conditions from the last status.
 func (p *object) sense(now time.Time) {
 	if p.last == nil {
 		return
 	}
-	p.unknown = unknownSince(p.unknown, *p.last, now)
-	p.status.Conditions = conditions(p.status.Conditions, *p.last, p.status.ObservedGeneration, now, p.unknown)
-}
-
-// blindAt is when a gate will have been without data for too long; zero: none.
-func (p *object) blindAt() (at time.Time) {
-	for _, since := range p.unknown {
-		if t := since.Add(blindAfter); at.IsZero() || t.Before(at) {
-			at = t
-		}
-	}
-	return at
+	p.status.Conditions = conditions(p.status.Conditions, *p.last, p.status.ObservedGeneration, now)
 }
 
 // begin notes that there was nothing to take in.

@@ -138,7 +138,7 @@ func (r *Recorder) object(key plan.Key) *object {
 	defer r.mu.Unlock()
 	p, ok := r.objects[key]
 	if !ok {
-		p = &object{key: key, turn: make(chan struct{}, 1), unknown: map[string]time.Time{}}
+		p = &object{key: key, turn: make(chan struct{}, 1)}
 		r.objects[key] = p
 	}
 	return p

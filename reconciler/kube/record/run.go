@@ -223,11 +223,6 @@ func (r *Recorder) process(ctx context.Context, key plan.Key) (again time.Durati
 	if err != nil && !errors.Is(err, errNoSpec) && !errors.Is(err, ErrFenced) {
 		return max(r.wait(p), settle)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at := p.blindAt(); at.After(r.o.Now()) {
-		return at.Sub(r.o.Now())
-	}
 	return 0
 }
 
@@ -236,7 +231,6 @@ func (r *Recorder) process(ctx context.Context, key plan.Key) (again time.Durati
 func (p *object) pause(now time.Time, drifted bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sense(now)
 	if d := p.patience.Sub(now); d > 0 {
 		return d
 	}

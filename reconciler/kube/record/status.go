@@ -117,7 +117,7 @@ func statusFrom(key plan.Key, in api.MigrationPlanStatus, record []byte) reconci
 		s.Since = in.Since.UTC()
 	}
 	if rec, err := decode(record); err == nil {
-		s.Holds, s.Pending, s.Move, s.Halt = rec.Holds, rec.Pending, rec.Move, rec.Halt
+		s.Holds, s.Pending, s.Move, s.Halt, s.Blind = rec.Holds, rec.Pending, rec.Move, rec.Halt, rec.Blind
 		if a := rec.Applied; a != nil && a.Since.Truncate(time.Second).Equal(s.Since) {
 			s.Since = a.Since
 		}
@@ -135,6 +135,9 @@ func kept(s reconciler.Status) *reconciler.Status {
 	}
 	if s.Halt != nil {
 		k.Halt = new(*s.Halt)
+	}
+	if s.Blind != nil {
+		k.Blind = new(*s.Blind)
 	}
 	if s.Move != nil {
 		k.Move = new(*s.Move)
