@@ -90,6 +90,25 @@ func TestPlanPageSaysWhatWhyAndWhatNext(t *testing.T) {
 	}
 }
 
+func TestPlanPageListsAllThatBlocksAndTheNextStop(t *testing.T) {
+	s := waiting()
+	s.Decision.Blocks = []decide.Block{
+		{Reason: decide.Baking, Message: "gradual@10 bakes for 2h", Until: now.Add(time.Hour)},
+		{Reason: decide.ApprovalMissing, Message: "1 approval of <operations> is missing"},
+	}
+	s.Decision.Next = stops[2]
+	f := &fakePlans{statuses: []reconciler.Status{s}}
+	body := func() string { return get(t, web.Handler(options(f)), "/plans/default/shop").Body.String() }
+	wantAll(t, body(), "<h2>What blocks</h2>",
+		"<li><strong>Baking:</strong> gradual@10 bakes for 2h, until 2026-03-01 13:00:00 UTC</li>",
+		"<li><strong>ApprovalMissing:</strong> 1 approval of &lt;operations&gt; is missing</li>",
+		"<p>Next stop: <strong>gradual@25</strong></p>")
+	f.statuses[0].Decision.Blocks, f.statuses[0].Decision.Next = nil, plan.Position{}
+	if b := body(); strings.Contains(b, "What blocks") || strings.Contains(b, "Next stop:") {
+		t.Errorf("nothing blocks, and nothing is next:\n%s", b)
+	}
+}
+
 func TestPlanPageNamesTheGatesThatAreBlind(t *testing.T) {
 	s := waiting()
 	s.Blind = &decide.Blindness{Stop: stops[1], Since: now.Add(-time.Hour)}
