@@ -37,8 +37,9 @@ type ApprovalSpec struct {
 	// Item of the stop's checklist that is done. Without one the stop itself
 	// is approved.
 	Item string `json:"item,omitempty"`
-	// By and Note are for people: who approves is told by the commit.
-	By   string `json:"by,omitempty"`
+	// By is for people: who approves is told by the commit.
+	By string `json:"by,omitempty"`
+	// Note is for people.
 	Note string `json:"note,omitempty"`
 }
 

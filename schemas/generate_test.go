@@ -169,24 +169,44 @@ func (d docs) describe(t reflect.Type, f reflect.StructField) string {
 	return d.types[typ.Name()]
 }
 
-// generate is the whole schema.
-func generate(t *testing.T) object {
+// generate is the whole schema of a kind.
+func generate(t *testing.T, root reflect.Type, kind string) object {
 	t.Helper()
 	d := readDocs(t)
-	s := d.schema(reflect.TypeFor[plan.Plan]())
+	s := d.schema(root)
 	s["$schema"] = "http://json-schema.org/draft-07/schema#"
-	s["title"] = plan.Kind
-	s["description"] = d.types["Plan"]
+	s["title"] = kind
+	s["description"] = d.types[root.Name()]
 	properties := s["properties"].(object)
 	properties["apiVersion"] = object{"const": plan.APIVersion}
-	properties["kind"] = object{"const": plan.Kind}
+	properties["kind"] = object{"const": kind}
 	return s
 }
 
-// write writes the schema's file.
-func write(t *testing.T, b []byte) {
+// labelPattern is a DNS-1123 label.
+const labelPattern = `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`
+
+// generateApproval is the schema of an Approval. Its types are plain texts, so
+// their forms are told here.
+func generateApproval(t *testing.T) object {
 	t.Helper()
-	if err := os.WriteFile("migrationplan.schema.json", b, 0o644); err != nil {
+	s := generate(t, reflect.TypeFor[plan.Approval](), plan.ApprovalKind)
+	spec := s["properties"].(object)["spec"].(object)["properties"].(object)
+	for name, pattern := range map[string]string{
+		"plan":  "^(" + labelPattern + "/)?" + labelPattern + "$",
+		"stop":  `^[^@]+(@(100([.]0+)?|[0-9]{1,2}([.][0-9]+)?))?$`,
+		"raise": `^[0-9a-f]{12,64}$`,
+		"role":  "^" + labelPattern + "$",
+	} {
+		spec[name].(object)["pattern"] = pattern
+	}
+	return s
+}
+
+// write writes a schema's file.
+func write(t *testing.T, file string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, b, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

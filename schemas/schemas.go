@@ -1,5 +1,5 @@
-// Package schemas holds the JSON Schema of a MigrationPlan, for editors and
-// other tools. It is generated from the types of package plan.
+// Package schemas holds the JSON Schemas of MigrationPlans and Approvals, for
+// editors and other tools. They are generated from the types of package plan.
 package schemas
 
 import _ "embed"
@@ -12,3 +12,9 @@ import _ "embed"
 //
 //go:embed migrationplan.schema.json
 var MigrationPlan []byte
+
+// Approval is the JSON Schema (draft 7) of an Approval. Whether the plan has
+// the stop, the role and the item only the daemon knows.
+//
+//go:embed approval.schema.json
+var Approval []byte

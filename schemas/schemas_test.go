@@ -15,33 +15,41 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/schemas"
 )
 
 var update = flag.Bool("update", false, "write the schema anew")
 
 func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
-	var want bytes.Buffer
-	enc := json.NewEncoder(&want)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(generate(t)); err != nil {
-		t.Fatal(err)
-	}
-	got := schemas.MigrationPlan
-	if *update {
-		write(t, want.Bytes())
-		got = want.Bytes()
-	}
-	if !bytes.Equal(got, want.Bytes()) {
-		t.Error("migrationplan.schema.json is not that of the types: run go generate ./schemas")
+	for file, c := range map[string]struct {
+		got  []byte
+		want object
+	}{
+		"migrationplan.schema.json": {schemas.MigrationPlan, generate(t, reflect.TypeFor[plan.Plan](), plan.Kind)},
+		"approval.schema.json":      {schemas.Approval, generateApproval(t)},
+	} {
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(c.want); err != nil {
+			t.Fatal(err)
+		}
+		if *update {
+			write(t, file, want.Bytes())
+			continue
+		}
+		if !bytes.Equal(c.got, want.Bytes()) {
+			t.Errorf("%s is not that of the types: run go generate ./schemas", file)
+		}
 	}
 }
 
-func load(t *testing.T) map[string]any {
+func load(t *testing.T, schema []byte) map[string]any {
 	t.Helper()
 	var s map[string]any
-	if err := json.Unmarshal(schemas.MigrationPlan, &s); err != nil {
+	if err := json.Unmarshal(schema, &s); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -66,7 +74,7 @@ func TestGoodPlansFitTheSchema(t *testing.T) {
 	if files = append(files, examples...); err != nil || err2 != nil || len(files) < 5 {
 		t.Fatalf("found %d plans, errors %v, %v", len(files), err, err2)
 	}
-	s := load(t)
+	s := load(t, schemas.MigrationPlan)
 	for _, file := range files {
 		for _, e := range check("", s, decode(t, file)) {
 			t.Errorf("%s: %s", file, e)
@@ -75,7 +83,7 @@ func TestGoodPlansFitTheSchema(t *testing.T) {
 }
 
 func TestBadPlansDoNotFitTheSchema(t *testing.T) {
-	s := load(t)
+	s := load(t, schemas.MigrationPlan)
 	for _, name := range []string{
 		"api-version", "kind", "field-unknown-later", "field-unknown-translate", "field-unknown-typo", "missing-position", "list-empty",
 		"type-text-for-object", "type-quoted-number", "type-object-for-list", "duration-bare-number", "duration-go-syntax",
