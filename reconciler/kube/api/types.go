@@ -69,6 +69,15 @@ type MigrationPlanStatus struct {
 	// Message of the last decision, for people. Where only numbers in it
 	// changed since, it is as old as the status.
 	Message string `json:"message,omitempty"`
+	// Blocks are all that keeps the plan from going forward. Where only
+	// numbers and times in them changed since, they are as old as the status.
+	//
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Blocks []Block `json:"blocks,omitempty"`
+	// Next is the stop that is entered next: PHASE or PHASE@PERCENT. Empty
+	// where another commit or a person must tell.
+	Next string `json:"next,omitempty"`
 	// Declared is the stop that Git wants: PHASE or PHASE@PERCENT.
 	Declared string `json:"declared,omitempty"`
 	// Effective is the stop that is in effect: PHASE, PHASE@PERCENT or none.
@@ -101,6 +110,16 @@ type MigrationPlanStatus struct {
 	// RecordedBy is the daemon that wrote the record: its host and a random
 	// number.
 	RecordedBy string `json:"recordedBy,omitempty"`
+}
+
+// Block is one thing that keeps a plan from going forward.
+type Block struct {
+	// Reason in one word.
+	Reason string `json:"reason"`
+	// Message for people.
+	Message string `json:"message,omitempty"`
+	// Until when time alone may lift it; none: never.
+	Until *metav1.Time `json:"until,omitempty"`
 }
 
 // Entry is a line of a plan's history.

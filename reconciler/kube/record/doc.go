@@ -6,8 +6,8 @@
 //
 // The object has the plan's namespace and name. Its spec mirrors Git: an edit
 // in the cluster is put right, an object that was deleted is made again. Its
-// status has what kubectl shows (phase, state, conditions, the newest twenty
-// entries of the history) and the record itself, with a serial that tells which
+// status has what kubectl shows (phase, state, conditions, what blocks and the
+// stop that comes next, the newest twenty entries of the history) and the record itself, with a serial that tells which
 // of two copies is newer, a checksum, and the daemon that wrote it. Plans whose
 // namespace or name no API server allows are kept in the journal alone.
 //
@@ -17,7 +17,7 @@
 // for the latter; one of the two is enough. Everything else is written by Run,
 // some moments later, so that what comes together goes together. What the
 // cluster did not take is tried again until it does. Nothing is written where
-// nothing changed but numbers in a message.
+// nothing changed but numbers in a message, or when a block ends.
 //
 // Status writes carry the resource version that was last seen. Where the object
 // turns out to be another daemon's, nothing more is written: ErrFenced.
@@ -25,6 +25,7 @@
 // # Bounds
 //
 // The copy in the cluster has the newest 200 changes of the branch, and the
-// status at most 512 KiB: where it would be larger, evidence goes first, then
-// old entries and old changes. The journal has everything.
+// status at most 20 blocks and 512 KiB: where it would be larger, evidence and
+// blocks go first, then old entries and old changes. The journal has
+// everything.
 package record

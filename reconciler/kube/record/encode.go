@@ -117,6 +117,7 @@ func (p *object) fit() error {
 			}
 			return nil
 		},
+		func() error { p.status.Blocks = nil; return nil }, // the message names them
 		func() error { return p.reduce(withoutEvidence) },
 		func() error {
 			p.status.History = p.status.History[max(0, len(p.status.History)-5):]

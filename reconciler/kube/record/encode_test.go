@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -105,8 +106,11 @@ func TestAStatusComesBackFromTheObject(t *testing.T) {
 	must(t, err)
 	s := reconciler.Status{
 		Key: plan.Key{Namespace: "a", Name: "b"}, Declared: at25, Effective: at10, Since: rec.Applied.Since, State: reconciler.StateHalted,
-		Decision: decide.Decision{Reason: decide.Halted, Message: "m"}, Applied: commit,
-		Holds: rec.Holds, Pending: rec.Pending, Move: rec.Move, Halt: rec.Halt,
+		Decision: decide.Decision{Reason: decide.Halted, Message: "m", Next: at25, Blocks: []decide.Block{
+			{Reason: decide.Halted, Message: "halted"}, {Reason: decide.Baking, Message: "it bakes", Until: noon.Truncate(time.Second)},
+		}},
+		Applied: commit,
+		Holds:   rec.Holds, Pending: rec.Pending, Move: rec.Move, Halt: rec.Halt,
 	}
 	if diff := cmp.Diff(s, statusFrom(s.Key, statusOf(s), b)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -114,6 +118,60 @@ func TestAStatusComesBackFromTheObject(t *testing.T) {
 	none := reconciler.Status{Key: s.Key, State: reconciler.StateWaiting}
 	if diff := cmp.Diff(none, statusFrom(s.Key, statusOf(none), nil)); diff != "" {
 		t.Errorf("of a plan that was not entered (-want +got):\n%s", diff)
+	}
+}
+
+func TestBlocksAreBounded(t *testing.T) {
+	var s reconciler.Status
+	for n := range 25 {
+		s.Decision.Blocks = append(s.Decision.Blocks, decide.Block{Reason: decide.GateFailed, Message: fmt.Sprint(n, strings.Repeat("ü", maxText))})
+	}
+	got := statusOf(s).Blocks
+	if len(got) != 20 {
+		t.Errorf("%d blocks, want 20", len(got))
+	}
+	for n, b := range got {
+		if len(b.Message) > maxText || !strings.HasPrefix(b.Message, fmt.Sprint(n, "ü")) || b.Reason != "GateFailed" {
+			t.Errorf("block %d has a message of %d bytes: %.40s", n, len(b.Message), b.Message)
+		}
+	}
+	p := &object{}
+	must(t, p.setStatus(s, noon))
+	must(t, p.setRecord(large(200, 5200, 10)))
+	if n, err := p.size(); err != nil || n > maxStatus || len(p.status.Blocks) > 0 {
+		t.Errorf("%d bytes with %d blocks, error %v: blocks go before the record's changes", n, len(p.status.Blocks), err)
+	}
+}
+
+// Most blocks have values or times in them that are new at every evaluation.
+func TestOnlyTheSubstanceOfBlocksIsAReasonToWrite(t *testing.T) {
+	status := func(change func(d *decide.Decision)) sum {
+		d := decide.Decision{Reason: decide.Baking, Message: "m", Next: at25, Blocks: []decide.Block{
+			{Reason: decide.Baking, Message: "gradual@10 bakes for 30m", Until: noon}, {Reason: decide.GateFailed, Message: "errors is 0.07"},
+		}}
+		change(&d)
+		p := &object{}
+		must(t, p.setStatus(reconciler.Status{State: reconciler.StateWaiting, Decision: d}, noon))
+		_, want := p.wanted("me")
+		return want
+	}
+	before := status(func(*decide.Decision) {})
+	for name, c := range map[string]struct {
+		change func(d *decide.Decision)
+		writes bool
+	}{
+		"a value":            {func(d *decide.Decision) { d.Blocks[1].Message = "errors is 0.123" }, false},
+		"a time":             {func(d *decide.Decision) { d.Blocks[0].Until = noon.Add(time.Minute) }, false},
+		"other words":        {func(d *decide.Decision) { d.Blocks[1].Message = "latency is 0.07" }, true},
+		"another reason":     {func(d *decide.Decision) { d.Blocks[1].Reason = decide.GateNoData }, true},
+		"it no longer ends":  {func(d *decide.Decision) { d.Blocks[0].Until = time.Time{} }, true},
+		"one is gone":        {func(d *decide.Decision) { d.Blocks = d.Blocks[:1] }, true},
+		"another comes next": {func(d *decide.Decision) { d.Next = at10 }, true},
+		"none comes next":    {func(d *decide.Decision) { d.Next = plan.Position{} }, true},
+	} {
+		if got := status(c.change) != before; got != c.writes {
+			t.Errorf("%s: written %v, want %v", name, got, c.writes)
+		}
 	}
 }
 

@@ -285,11 +285,11 @@ func (p *object) wanted(id string) (api.MigrationPlanStatus, sum) {
 	return s, gist(s)
 }
 
-// gist is the sum of a status without the generation, the writer and the
-// numbers in messages.
+// gist is the sum of a status without the generation, the writer, the numbers
+// in messages and the times at which blocks end.
 func gist(s api.MigrationPlanStatus) sum {
 	s.ObservedGeneration, s.RecordedBy, s.Record = 0, "", nil // the digest stands for the record
-	s.Message = masked(s.Message)
+	s.Message, s.Blocks = masked(s.Message), maskedBlocks(s.Blocks)
 	s.Conditions = slices.Clone(s.Conditions)
 	for i := range s.Conditions {
 		s.Conditions[i].Message, s.Conditions[i].ObservedGeneration = masked(s.Conditions[i].Message), 0

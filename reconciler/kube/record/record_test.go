@@ -51,6 +51,11 @@ func TestTheObjectShowsWhatKubectlUsersLookFor(t *testing.T) {
 		!s.Since.Time.Equal(noon.Truncate(time.Second)) || len(s.History) != 1 || s.RecordedBy != d.id {
 		t.Errorf("status: %+v", s)
 	}
+	if b := s.Blocks; s.Next != "gradual@25" || len(b) != 2 || b[0].Reason != "Baking" || b[0].Until == nil ||
+		!b[0].Until.Time.Equal(noon.Add(18*time.Minute).Truncate(time.Second)) ||
+		b[1].Reason != "GateFailed" || b[1].Message != "advance errors is 0.07" || b[1].Until != nil {
+		t.Errorf("next is %q, blocks: %+v", s.Next, b)
+	}
 	for kind, want := range map[string]string{"Ready": "False", "Progressing": "True", "Degraded": "False", "Blind": "False", "Invalid": "False"} {
 		c := find(s.Conditions, kind)
 		if c == nil || string(c.Status) != want || c.ObservedGeneration != m.Generation {
@@ -324,7 +329,10 @@ func TestNothingIsWrittenWhereNothingChanges(t *testing.T) {
 			s := steady(t, key)
 			s.CheckedAt, s.GitReadAt = s.CheckedAt.Add(time.Hour), s.GitReadAt.Add(time.Hour)
 			s.Head = plan.Revision(strings.Repeat(string(rune('a'+n%6)), 40)) // commits of others
-			s.Decision.Message = "bakes for 30m, " + strings.Repeat("1", n+1) + " of 30 are over"
+			b := s.Decision.Blocks
+			b[0].Message, b[0].Until = "bakes for 30m, "+strings.Repeat("1", n+1)+" of 30 are over", time.Now()
+			b[1].Message = "advance errors is 0." + strings.Repeat("1", n+1)
+			s.Decision.Message = b[0].Message + "; " + b[1].Message
 			s.Decision.RecheckAt = time.Now()
 			d.clock.move(time.Minute)
 			must(t, d.SaveStatus(t.Context(), s))

@@ -254,7 +254,13 @@ func steady(t testing.TB, key plan.Key) reconciler.Status {
 	return reconciler.Status{
 		Key: key, Path: "plans/orders.yaml", Plan: sample(t, key), Declared: at25, Effective: at10, Since: noon,
 		State: reconciler.StateWaiting, Head: commit, Applied: commit,
-		Decision:  decide.Decision{Verb: decide.Hold, Reason: decide.Baking, Message: "bakes for 30m, 12 of 30 are over"},
+		Decision: decide.Decision{
+			Verb: decide.Hold, Reason: decide.Baking, Message: "bakes for 30m, 12 of 30 are over; advance errors is 0.07", Next: at25,
+			Blocks: []decide.Block{
+				{Reason: decide.Baking, Message: "bakes for 30m, 12 of 30 are over", Until: noon.Add(18 * time.Minute)},
+				{Reason: decide.GateFailed, Message: "advance errors is 0.07"},
+			},
+		},
 		CheckedAt: noon, GitReadAt: noon,
 	}
 }

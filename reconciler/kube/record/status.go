@@ -19,6 +19,9 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/kube/api"
 )
 
+// maxBlocks bounds what is told of all that blocks.
+const maxBlocks = 20
+
 // maxText bounds each text of the status, in bytes.
 const maxText = 2048
 
@@ -59,6 +62,7 @@ func masked(s string) string {
 func statusOf(s reconciler.Status) api.MigrationPlanStatus {
 	out := api.MigrationPlanStatus{
 		State: string(s.State), Reason: string(s.Decision.Reason), Message: clip(s.Decision.Message),
+		Blocks: blocks(s.Decision.Blocks), Next: stop(s.Decision.Next),
 		Declared: stop(s.Declared), Effective: s.Effective.String(), Applied: string(s.Applied),
 	}
 	if !s.Effective.IsZero() {
@@ -77,6 +81,44 @@ func statusOf(s reconciler.Status) api.MigrationPlanStatus {
 		}
 	}
 	return out
+}
+
+// blocks are those that the status has room for. They come in the order of the
+// decision, so that its reason is always among them.
+func blocks(bs []decide.Block) (out []api.Block) {
+	for _, b := range bs[:min(len(bs), maxBlocks)] {
+		x := api.Block{Reason: string(b.Reason), Message: clip(b.Message)}
+		if !b.Until.IsZero() {
+			x.Until = new(metav1.NewTime(b.Until))
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// blocksFrom is the inverse.
+func blocksFrom(bs []api.Block) (out []decide.Block) {
+	for _, b := range bs {
+		x := decide.Block{Reason: decide.Reason(b.Reason), Message: b.Message}
+		if b.Until != nil {
+			x.Until = b.Until.UTC()
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// maskedBlocks are blocks without what changes at every evaluation: numbers,
+// and when each ends. That one ends by itself is told by whether it has a time.
+func maskedBlocks(bs []api.Block) []api.Block {
+	bs = slices.Clone(bs)
+	for i := range bs {
+		bs[i].Message = masked(bs[i].Message)
+		if bs[i].Until != nil {
+			bs[i].Until = &metav1.Time{}
+		}
+	}
+	return bs
 }
 
 // stop is a position; empty where there is none.
@@ -111,7 +153,10 @@ func texts[T ~string](in []T) (out []string) {
 func statusFrom(key plan.Key, in api.MigrationPlanStatus, record []byte) reconciler.Status {
 	s := reconciler.Status{
 		Key: key, Declared: position(in.Declared), Effective: position(in.Effective), State: reconciler.State(in.State),
-		Decision: decide.Decision{Reason: decide.Reason(in.Reason), Message: in.Message}, Applied: plan.Revision(in.Applied),
+		Decision: decide.Decision{
+			Reason: decide.Reason(in.Reason), Message: in.Message, Blocks: blocksFrom(in.Blocks), Next: position(in.Next),
+		},
+		Applied: plan.Revision(in.Applied),
 	}
 	if in.Since != nil {
 		s.Since = in.Since.UTC()
