@@ -21,9 +21,9 @@ type unreadApprovals struct {
 	unread *atomic.Bool
 }
 
-func (s unreadApprovals) Approvals(ctx context.Context, key plan.Key, rev plan.Revision) ([]decide.Approval, error) {
+func (s unreadApprovals) Approvals(ctx context.Context, key plan.Key, rev plan.Revision) ([]decide.Approval, []plan.Problem, error) {
 	if s.unread.Load() {
-		return nil, errors.New("too many files")
+		return nil, nil, errors.New("too many files")
 	}
 	return s.Source.Approvals(ctx, key, rev)
 }
@@ -43,6 +43,28 @@ func TestApprovalsThatCannotBeReadHoldUpNoRollback(t *testing.T) {
 	g.await("the reason in the status", func(s reconciler.Status) bool { return strings.Contains(s.Error, "too many files") })
 	g.sampler.Set("errors", 0.2)
 	g.await("the rollback", func(s reconciler.Status) bool { return s.Effective.String() == "gradual@10" && s.Pending == nil })
+}
+
+// What is wrong with an approval is shown and is no reason to do anything else.
+func TestApprovalsThatAreNotValidAreShownAndDoNotCount(t *testing.T) {
+	g := newRig(t)
+	g.write("shop.yaml", strings.NewReplacer("  phases:\n", "  roles:\n    operations: {signers: [ann@example.com]}\n  phases:\n",
+		"percents: [10, 25, 50, 100]", "percents: [10, 25, 50, 100]\n      approvals: [{role: operations}]").Replace(shopPlan))
+	g.commit("who approves")
+	g.start()
+	g.awaitSteady("setup")
+	raise := g.raise("gradual@10")
+	g.approve("ann", "broken.yaml", "gradual@ten", raise)
+	g.await("the problem is shown", func(s reconciler.Status) bool {
+		return len(s.Problems) == 1 && strings.HasSuffix(s.Problems[0].File, "approvals/shop/broken.yaml") && s.Problems[0].Line == 3 &&
+			s.Problems[0].Severity == plan.SeverityWarning && strings.Contains(s.Problems[0].Message, `"gradual@ten" is not a stop`) &&
+			s.Effective.String() == "setup" && s.Decision.Reason == decide.ApprovalMissing && s.State == reconciler.StateWaiting
+	})
+	g.approve("ann", "right.yaml", "gradual@10", raise)
+	g.awaitSteady("gradual@10")
+	g.await("it is still shown", func(s reconciler.Status) bool { return len(s.Problems) == 1 })
+	g.approve("ann", "broken.yaml", "gradual@10", raise)
+	g.await("it was mended", func(s reconciler.Status) bool { return len(s.Problems) == 0 && s.Effective.String() == "gradual@10" })
 }
 
 // approve commits an approval of a stop as somebody, and pushes it.

@@ -163,8 +163,8 @@ func (b *memoryBranch) Propose(context.Context, plan.Key, plan.Position, string)
 }
 
 // Approvals implements reconciler.Source: there are none.
-func (b *memoryBranch) Approvals(context.Context, plan.Key, plan.Revision) ([]decide.Approval, error) {
-	return nil, nil
+func (b *memoryBranch) Approvals(context.Context, plan.Key, plan.Revision) ([]decide.Approval, []plan.Problem, error) {
+	return nil, nil, nil
 }
 
 // Push implements reconciler.Source, for the only plan that there is.

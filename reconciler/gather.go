@@ -126,6 +126,7 @@ func (w *worker) readHead(ctx context.Context, b branch, in *decide.Input) error
 // Where they cannot be read there are none, which keeps the plan from going
 // forward and from nothing else: an error must not hold up a rollback.
 func (w *worker) readApprovals(ctx context.Context, head plan.Revision, in *decide.Input) error {
+	w.misread = nil
 	if in.Head.IsZero() || len(in.Head.Plan.Spec.Roles) == 0 {
 		return nil
 	}
@@ -135,13 +136,13 @@ func (w *worker) readApprovals(ctx context.Context, head plan.Revision, in *deci
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
-	as, err := w.r.o.Source.Approvals(ctx, w.key, head)
+	as, problems, err := w.r.o.Source.Approvals(ctx, w.key, head)
 	if err != nil {
 		err = fmt.Errorf("read the approvals: %w", err)
 		in.Unread = err.Error()
 		return err
 	}
-	in.Approvals = as
+	in.Approvals, w.misread = as, problems
 	return nil
 }
 

@@ -39,9 +39,10 @@ type Source interface {
 	// branch of its own at the remote, and returns that branch's name. Nothing
 	// is pushed where it has such a commit already.
 	Propose(ctx context.Context, key plan.Key, to plan.Position, message string) (branch string, err error)
-	// Approvals are those of a plan at a revision, sorted by file. Files that
-	// cannot be read as one are left out.
-	Approvals(ctx context.Context, key plan.Key, rev plan.Revision) ([]decide.Approval, error)
+	// Approvals are those of a plan at a revision, sorted by file. Files in
+	// their folder that are none are left out, and the problems tell why: as
+	// warnings, for they stop nothing.
+	Approvals(ctx context.Context, key plan.Key, rev plan.Revision) ([]decide.Approval, []plan.Problem, error)
 	// Files are those of the repository at a revision, whole and read-only.
 	// It is an fs.ReadLinkFS; submodules are empty folders.
 	Files(ctx context.Context, rev plan.Revision) (fs.FS, error)

@@ -79,7 +79,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 	s := Status{
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
-		Problems: b.plans[w.key].problems, CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err,
+		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err,
 		Waiting: w.waiting, Plan: in.Head.Plan,
 	}
 	if failed != nil {

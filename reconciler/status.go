@@ -29,9 +29,10 @@ type Status struct {
 	Move      *decide.Move    `json:"move,omitempty"`
 	Halt      *decide.HaltOf  `json:"halt,omitempty"`
 	// Blind is since when gates of the effective stop are not known, or nil.
-	Blind    *decide.Blindness `json:"blind,omitempty"`
-	Problems []plan.Problem    `json:"problems,omitempty"` // of the file at head
-	Error    string            `json:"error,omitempty"`    // the last failed effect, while it lasts
+	Blind *decide.Blindness `json:"blind,omitempty"`
+	// Problems of the file at head, and warnings of approvals that do not count.
+	Problems []plan.Problem `json:"problems,omitempty"`
+	Error    string         `json:"error,omitempty"` // the last failed effect, while it lasts
 	// Waiting is what the move under way waits for, or what the cluster has
 	// yet to do; empty: nothing.
 	Waiting   string    `json:"waiting,omitempty"`

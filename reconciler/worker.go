@@ -48,9 +48,10 @@ type worker struct {
 	waited       string    // what it waited for at the work before
 	told         time.Time // the start of the move of which a person was told that it is overdue
 
-	unread error           // why the approvals could not be read, or nil
-	last   decide.Decision // as last reported
-	breach time.Time       // when the breach that is being answered was decided on
+	unread  error           // why the approvals could not be read, or nil
+	misread []plan.Problem  // of files that are no approvals
+	last    decide.Decision // as last reported
+	breach  time.Time       // when the breach that is being answered was decided on
 
 	mu      sync.Mutex
 	status  Status

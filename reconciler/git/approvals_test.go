@@ -45,7 +45,7 @@ const okFile = "plans/approvals/shop/ben.yaml"
 
 func approvals(t *testing.T, r *Repository) []decide.Approval {
 	t.Helper()
-	as, err := r.Approvals(t.Context(), shop, poll(t, r))
+	as, _, err := r.Approvals(t.Context(), shop, poll(t, r))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,19 +99,54 @@ func TestAnApprovalIsOfWhoWroteItNotOfWhoMerged(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoApprovalOfThePlanIsLeftOut(t *testing.T) {
+func TestWhatIsNoApprovalOfThePlanIsLeftOutAndTold(t *testing.T) {
 	f := newFixture(t)
 	raise := f.promote("gradual@10")
 	f.as("ben@example.com", "several",
 		okFile, approval(raise),
 		"plans/approvals/shop/broken.yaml", approval(raise, "role:", "rôle:"),
-		"plans/approvals/shop/other.yaml", approval(raise, "plan: shop", "plan: till"),
 		"plans/approvals/shop/elsewhere.yaml", approval(raise, "plan: shop", "plan: other/shop"),
+		"plans/approvals/shop/elsewhere-broken.yaml", approval(raise, "plan: shop", "plan: other/shop", "gradual@10", "gradual@x"),
+		"plans/approvals/shop/large.yaml", approval(raise)+strings.Repeat("# more\n", maxApprovalFile/7),
+		"plans/approvals/shop/name.yaml", approval(raise, "plan: shop", "plan: a/b/c"),
+		"plans/approvals/shop/other.yaml", approval(raise, "plan: shop", "plan: till"),
 		"plans/approvals/shop/notes.txt", "nothing",
-		"plans/approvals/till/ok.yaml", approval(raise))
+		"plans/approvals/till/broken.yaml", "no approval\n")
 	f.push()
-	if as := approvals(t, f.open()); len(as) != 1 || as[0].File != okFile {
-		t.Errorf("got %+v", as)
+	r := f.open()
+	for range 2 { // the second time from memory
+		as, problems, err := r.Approvals(t.Context(), shop, poll(t, r))
+		if err != nil || len(as) != 1 || as[0].File != okFile {
+			t.Errorf("got %+v, %v", as, err)
+		}
+		var got []string
+		for _, p := range problems {
+			got = append(got, p.String())
+		}
+		const dir, warning = "plans/approvals/shop/", "the approval does not count: "
+		want := []string{
+			dir + "broken.yaml:3:1: warning: missing-field: " + warning + `field "spec.role" is missing`,
+			dir + "large.yaml: warning: too-large: " + warning + "the file is larger than 64 KiB",
+			dir + "name.yaml:3:14: warning: name: " + warning + `"b/c" cannot be the name of a plan`,
+			dir + "other.yaml: warning: approval-plan: " + warning + `the approval is of plan "till", and stands in the folder of "shop"`,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("problems (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestOfFilesThatAreNoApprovalsSomeAreTold(t *testing.T) {
+	f := newFixture(t)
+	files := []string{okFile, approval(f.promote("gradual@10"))}
+	for i := range 2 * maxMisread {
+		files = append(files, fmt.Sprintf("plans/approvals/shop/a%02d.yaml", i), "no approval\n")
+	}
+	f.as("eve@example.com", "many", files...)
+	f.push()
+	r := f.open()
+	if as, ps, err := r.Approvals(t.Context(), shop, poll(t, r)); err != nil || len(as) != 1 || len(ps) != maxMisread {
+		t.Errorf("got %d approvals and %d problems, error %v", len(as), len(ps), err)
 	}
 }
 
@@ -209,7 +244,7 @@ func TestFilesOfApprovalsAreBounded(t *testing.T) {
 	f.as("eve@example.com", "many", files...)
 	f.push()
 	r := f.open()
-	if as, err := r.Approvals(t.Context(), shop, poll(t, r)); err == nil || !strings.Contains(err.Error(), "more than 500 files") {
+	if as, _, err := r.Approvals(t.Context(), shop, poll(t, r)); err == nil || !strings.Contains(err.Error(), "more than 500 files") {
 		t.Errorf("got %d approvals, error %v", len(as), err)
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
-	"github.com/changeover-dev/changeover/reconciler/decide"
 )
 
 // Repository is a watched branch with its local store. It may be used by
@@ -38,7 +37,7 @@ type Repository struct {
 
 	ancestry *lru[[2]plumbing.Hash, bool]
 	// consents are the approvals that were read, by folder and head.
-	consents *lru[consentID, []decide.Approval]
+	consents *lru[consentID, consent]
 	// origins are the commits that made approvals' files what they are.
 	origins *lru[originID, plumbing.Hash]
 
@@ -72,7 +71,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 		polling: make(chan struct{}, 1), pushing: make(chan struct{}, 1),
 		publishing: make(chan struct{}, 1), tips: map[plumbing.ReferenceName]tip{},
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
-		consents: newLRU[consentID](10_000, func(as []decide.Approval) int { return len(as) + 1 }),
+		consents: newLRU[consentID](10_000, func(c consent) int { return len(c.approvals) + len(c.problems) + 1 }),
 		origins:  newLRU[originID, plumbing.Hash](20_000, nil),
 	}
 	if o.Dir != "" {

@@ -50,7 +50,7 @@ func Advice(s reconciler.Status) []string {
 	if s.Blind != nil && s.Blind.Told {
 		out = append(out, fmt.Sprintf("Gates have had no data for too long, so nothing would go back by them. `changeover gates %s` shows which; see that Prometheus is up and has their series.", s.Key))
 	}
-	if len(s.Problems) > 0 && s.Decision.Reason != decide.Invalid {
+	if plan.HasErrors(s.Problems) && s.Decision.Reason != decide.Invalid {
 		out = append(out, invalidAdvice(s))
 	}
 	if s.Halt != nil {

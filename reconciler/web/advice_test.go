@@ -52,6 +52,16 @@ func TestAdviceToWhoWasPagedForBlindness(t *testing.T) {
 	wantAll(t, web.Advice(s)[0], "no data", "changeover gates default/shop")
 }
 
+func TestAWarningIsNoInvalidPlan(t *testing.T) {
+	s := waiting()
+	s.Problems = []plan.Problem{{File: "plans/approvals/shop/ann.yaml", Severity: plan.SeverityWarning, Code: "position", Message: "no stop"}}
+	if got := strings.Join(web.Advice(s), "\n"); strings.Contains(got, "does not validate") {
+		t.Errorf("got %s", got)
+	}
+	s.Problems[0].Severity = plan.SeverityError
+	wantAll(t, web.Advice(s)[0], "does not validate")
+}
+
 func TestVerdictsOfAlarmsAreNotCalledPass(t *testing.T) {
 	for _, tc := range []struct {
 		effect  plan.Effect
