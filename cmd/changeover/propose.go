@@ -17,8 +17,7 @@ type proposal struct {
 	from     plan.Position  // what the plan declares
 	to       *plan.Position // the new position; nil: no file changes
 	text     []byte         // of the plan's file with the new position
-	file     string         // a new file below the watched folder, of data
-	data     []byte
+	files    []git.NewFile  // below the watched folder
 	subject  string
 	why      string
 	trailers [][2]string
@@ -30,7 +29,7 @@ type proposal struct {
 }
 
 func (p proposal) edit(key plan.Key, branch string) git.Edit {
-	e := git.Edit{Key: key, SetPosition: p.to, Message: p.subject, Trailers: p.trailers, Branch: branch, File: p.file, Data: p.data}
+	e := git.Edit{Key: key, SetPosition: p.to, Message: p.subject, Trailers: p.trailers, Branch: branch, Files: p.files}
 	if p.to != nil {
 		e.From = &p.from
 	}
@@ -108,9 +107,9 @@ func (a *app) showProposal(h *atHead, c *changeFlags, p proposal) {
 		a.printf("\n")
 		a.showDiff(h.file.Version.Path, string(h.file.Document.Source), string(p.text))
 	}
-	if p.file != "" {
-		a.printf("\n--- /dev/null\n+++ b/%s\n", printable(path.Join(c.path, p.file)))
-		for line := range strings.Lines(string(p.data)) {
+	for _, f := range p.files {
+		a.printf("\n--- /dev/null\n+++ b/%s\n", printable(path.Join(c.path, f.Path)))
+		for line := range strings.Lines(string(f.Data)) {
 			a.printf("%s\n", a.paint(green, "+"+printable(strings.TrimSuffix(line, "\n"))))
 		}
 	}

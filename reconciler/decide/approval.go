@@ -83,6 +83,13 @@ func (s *state) refuses(raise Change, a Approval) string {
 	return ""
 }
 
+// Ticked are the items of the stop's checklist that approvals tick, by the raise
+// that declares the head's position: those that count as a daemon counts them.
+func Ticked(head plan.Version, changes []Change, approvals []Approval, stop plan.Position) map[string]bool {
+	s := &state{Input: Input{Head: head, Approvals: approvals, Record: Record{Changes: changes}}}
+	return s.consent(stop).ticked
+}
+
 // approvals blocks for every role that has not approved the stop yet, and for
 // every item of its checklist that is not ticked.
 func (s *state) approvals(b *blockers, stop plan.Position) {

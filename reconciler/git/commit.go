@@ -23,10 +23,9 @@ type Edit struct {
 	// SetPosition is written into the plan's file; nil leaves every file as
 	// it is, and the commit carries its trailers alone.
 	SetPosition *plan.Position
-	// File is a file below the watched folder that is written with Data, where
-	// it is given. It must not be there yet.
-	File string
-	Data []byte
+	// Files are written below the watched folder, where there are any. None of
+	// them may be there yet.
+	Files []NewFile
 	// From is what the plan must declare at the head that the commit is made
 	// on, also after a lost race: what the person saw. Nil: whatever it does.
 	From *plan.Position
@@ -38,6 +37,13 @@ type Edit struct {
 	Branch string
 }
 
+// NewFile is a file that a commit adds: its path below the watched folder, and
+// its content.
+type NewFile struct {
+	Path string
+	Data []byte
+}
+
 // Commit makes one commit on the remote's head and pushes it with
 // compare-and-swap, as Push does. The outcome is NothingToDo where the plan
 // declares the position already and there are no trailers. A branch that
@@ -47,7 +53,7 @@ func (r *Repository) Commit(ctx context.Context, e Edit) (reconciler.Pushed, err
 	if strings.TrimSpace(e.Message) == "" {
 		return reconciler.Pushed{}, errors.New("commit: a message is needed")
 	}
-	if e.SetPosition == nil && len(e.Trailers) == 0 && e.File == "" {
+	if e.SetPosition == nil && len(e.Trailers) == 0 && len(e.Files) == 0 {
 		return reconciler.Pushed{}, errors.New("commit: neither a position, a file nor a trailer is given")
 	}
 	at := r.o.Now()
@@ -88,8 +94,8 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 	if err := f.err(); err != nil {
 		return c.tree, fmt.Errorf("read plan %q: %w", e.Key, err)
 	}
-	if e.File != "" {
-		return r.withFile(b, c.tree, e)
+	if len(e.Files) > 0 {
+		return r.withFiles(b, c.tree, e.Files)
 	}
 	if e.SetPosition == nil || f.position() == *e.SetPosition {
 		return c.tree, nil
@@ -114,16 +120,22 @@ func (r *Repository) edited(ctx context.Context, b *builder, c *commit, e Edit) 
 	return b.set(c.tree, f.path, &entry{mode: f.mode, hash: b.put(plumbing.BlobObject, data)})
 }
 
-// withFile is the tree with the file that the edit adds.
-func (r *Repository) withFile(b *builder, tree plumbing.Hash, e Edit) (plumbing.Hash, error) {
-	name := path.Join(r.o.Path, e.File)
-	if !isPublishedPath(e.File) {
-		return tree, fmt.Errorf("write %q: it is not a file in the watched folder", e.File)
+// withFiles is the tree with the files that the edit adds.
+func (r *Repository) withFiles(b *builder, tree plumbing.Hash, files []NewFile) (plumbing.Hash, error) {
+	for _, f := range files {
+		name := path.Join(r.o.Path, f.Path)
+		if !isPublishedPath(f.Path) {
+			return tree, fmt.Errorf("write %q: it is not a file in the watched folder", f.Path)
+		}
+		_, ok, err := lookup(b, tree, name)
+		if err != nil || ok {
+			return tree, cmp.Or(err, fmt.Errorf("write %q: it is there already", name))
+		}
+		if tree, err = b.set(tree, name, &entry{mode: filemode.Regular, hash: b.put(plumbing.BlobObject, f.Data)}); err != nil {
+			return tree, err
+		}
 	}
-	if _, ok, err := lookup(b, tree, name); err != nil || ok {
-		return tree, cmp.Or(err, fmt.Errorf("write %q: it is there already", name))
-	}
-	return b.set(tree, name, &entry{mode: filemode.Regular, hash: b.put(plumbing.BlobObject, e.Data)})
+	return tree, nil
 }
 
 // commitAside pushes the commit to a new branch.
