@@ -54,7 +54,7 @@ func (e *evaluation) run() Result {
 		}
 	}
 	if e.waits() {
-		out.Verdict, out.Now, out.Detail = NoData, NoData, "waiting for fresh evidence: the stop was entered backward"
+		out.Verdict, out.Now, out.Waits, out.Detail = NoData, NoData, true, "waiting for fresh evidence: the stop was entered backward"
 		return out
 	}
 	if why, early := e.early(); early {
@@ -70,6 +70,7 @@ func (e *evaluation) run() Result {
 	}
 	w := e.window()
 	out.Verdict = w.verdict(e)
+	out.Waits = out.Verdict == NoData && w.stale > 0 && (w.counts == 0 || w.knownEnough(w.counts))
 	out.Detail = joinDetails(w.detail(e, out.Verdict), e.describe())
 	return out
 }

@@ -49,6 +49,9 @@ type Result struct {
 	// Now is the verdict of the expression at this instant, without its
 	// `for`. It equals Verdict where the gate has none.
 	Now Verdict `json:"now"`
+	// Waits: it has no data only since what was sampled before the stop was
+	// entered backward does not count. That passes by itself.
+	Waits bool `json:"waits,omitempty"`
 	// Expr and Message are the gate's own; Detail says why, for people:
 	// values, or what is unknown and why. Detail holds no clock.
 	Expr    string `json:"expr"`

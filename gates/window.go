@@ -18,6 +18,7 @@ import (
 type window struct {
 	points int // in the whole window
 	counts int // of them, those that count
+	stale  int // of them, those of before a way back
 	pass   int
 	fail   int
 	errs   int
@@ -44,7 +45,11 @@ func (e *evaluation) window() window {
 	// The newest point is last, so that its reason is the one that stays.
 	for k := n - 1; k >= 0; k-- {
 		t := now.Add(-time.Duration(k) * g.step)
-		if t.Before(since) || bounded && !t.After(after) {
+		if bounded && !t.After(after) {
+			w.stale++
+			continue
+		}
+		if t.Before(since) {
 			continue
 		}
 		w.counts++

@@ -259,9 +259,15 @@ func TestWindowsOfAlarmsCountFreshPointsAlone(t *testing.T) {
 		r.Since = noon.Add(-since)
 		if got := f.eval(r, samples); got.Verdict != want {
 			t.Errorf("%s after the entry: %s (%s), want %s", since, got.Verdict, got.Detail, want)
+		} else if got.Waits != (want == gates.NoData) {
+			t.Errorf("%s after the entry it waits: %t", since, got.Waits)
 		}
 	}
 	r.Since = noon.Add(-6 * time.Minute)
+	samples[query] = series(step, 2, 2, 2, 2, nan, 2, nan, 2, nan)
+	if got := f.eval(r, samples); got.Verdict != gates.NoData || got.Waits {
+		t.Errorf("too few fresh points are %s, waits: %t; they do not come by themselves", got.Verdict, got.Waits)
+	}
 	samples[query] = series(step, 0, 2, 2, 2, 2, 2, 2, 2, 2)
 	if got := f.eval(r, samples); got.Verdict != gates.NoData {
 		t.Errorf("a stale point made it %s (%s), want NoData", got.Verdict, got.Detail)

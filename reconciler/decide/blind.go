@@ -94,11 +94,12 @@ func Unseen(rs gates.Results) string {
 }
 
 // Unknown are the gates of a stop among results that are not known: what
-// Blindness counts, in their order.
+// Blindness counts, in their order. One that waits for evidence of after a way
+// back is not among them: people were told of that.
 func Unknown(rs gates.Results, stop plan.Position) gates.Results {
 	var out gates.Results
 	for _, r := range rs {
-		if r.Stop == stop && watches(r.Effect) && (r.Verdict == gates.NoData || r.Verdict == gates.Error) {
+		if r.Stop == stop && watches(r.Effect) && (r.Verdict == gates.NoData || r.Verdict == gates.Error) && !r.Waits {
 			out = append(out, r)
 		}
 	}

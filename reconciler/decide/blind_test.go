@@ -137,6 +137,23 @@ func TestAGateThatWasNotEvaluatedIsNotKnown(t *testing.T) {
 	}
 }
 
+// After a way back alarms wait for evidence of their own, which people know.
+func TestAGateThatWaitsForFreshEvidenceIsNotBlind(t *testing.T) {
+	for waits, want := range map[bool]bool{true: false, false: true} {
+		w := newWorld(plainPlan)
+		w.commit("r2", func(p *plan.Plan) { p.Spec.Position = plan.Position{Phase: "gradual", Percent: 10} }, nil)
+		w.settle(10)
+		w.verdicts["high"] = gates.NoData
+		in := w.input()
+		for i := range in.Verdicts {
+			in.Verdicts[i].Waits = waits && in.Verdicts[i].Verdict == gates.NoData
+		}
+		if rec, _ := w.rec.Watch(in); (rec.Blind != nil) != want {
+			t.Errorf("waits: %t, blind: %+v", waits, rec.Blind)
+		}
+	}
+}
+
 func TestWatchLeavesTheRecordItIsGiven(t *testing.T) {
 	w := newWorld(plainPlan)
 	w.commit("r2", func(p *plan.Plan) { p.Spec.Position = plan.Position{Phase: "gradual", Percent: 10} }, nil)
