@@ -149,8 +149,8 @@ func TestStatusOfOnePlanSaysWhatWhyUntilWhenAndWhatNext(t *testing.T) {
 		t.Fatalf("code %d: %s", code, errs)
 	}
 	wantAll(t, out, "Plan:        default/shop (plans/shop.yaml)", "Doing:       Hold at gradual@10", "Why:         Baking: gradual@10 bakes for 2h30m",
-		"Waits until:", "(in 59m)", "setup > [gradual@10] > gradual@25*", "low-errors   NoData    -          errors: no series", "slow         Breach    p95=1.25",
-		"3333333333 rolled back", "What to do:")
+		"Waits until:", "(in 59m)", "setup > [gradual@10] > gradual@25*", "low-errors   NoData\n    signal.errors < 0.01: errors: no series\n", "slow         Breach\n    signal.p95 > 1.0: p95=1.25\n",
+		"Rolled back, and not applied again:\n  commit   3333333333\n", "What to do:")
 
 	f.set(func(s *reconciler.Status) {
 		s.Move = &decide.Move{Verb: decide.Rollback, From: stops[2], To: stops[1], Step: decide.StepTraffic, Attempts: 2, Error: "nginx -t: unknown directive"}
@@ -160,8 +160,8 @@ func TestStatusOfOnePlanSaysWhatWhyUntilWhenAndWhatNext(t *testing.T) {
 		s.Problems = []plan.Problem{{File: "plans/shop.yaml", Line: 3, Column: 2, Code: "unknown-field", Message: "nope", Source: " nam: x"}}
 	})
 	_, out, _ = call(t, "status", "default/shop", "--state-dir", dir)
-	wantAll(t, out, "Rollback from gradual@25 to gradual@10, at step Traffic, 2 attempts failed (nginx -t: unknown directive)",
-		"Revert:      back to gradual@10, not in Git yet: push: no route to host", "HistoryRewritten): lost 444", "plans/shop.yaml:3:2: unknown-field: nope", "changeover resume default/shop")
+	wantAll(t, out, "Rollback from gradual@25 to gradual@10, at step Traffic, 2 attempts\n             failed (nginx -t: unknown directive)",
+		"Rolling back:\n", "to gradual@10, decided", "revert   not in Git yet: push: no route to host", "HistoryRewritten): lost 444", "plans/shop.yaml:3:2: unknown-field: nope", "changeover resume default/shop")
 	if strings.Contains(out, "\x1b") {
 		t.Error("an error's escape sequence reached the terminal")
 	}

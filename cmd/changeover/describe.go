@@ -4,33 +4,27 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/cmd/changeover/screen"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/web"
 )
 
-// describe prints one plan in full.
+// describe prints one plan in full, in lines that fit a screen; wide adds what
+// does not.
 func (a *app) describe(s reconciler.Status, wide bool) {
 	d := describer{app: a, s: s, now: a.now()}
 	d.head()
 	d.trouble()
 	d.place()
-	if len(s.Gates) > 0 {
-		a.printf("\nGates:\n")
-		a.table(a.stdout, "  ", a.gateRows(s.Gates, wide))
-	}
-	if len(s.Holds) > 0 {
-		a.printf("\nHolds:\n")
-		for _, h := range s.Holds {
-			a.printf("  %s rolled back %s%s\n", h.Commit.Short(), d.moment(h.At), printable(evidence(h.Evidence)))
-		}
-	}
+	d.gates(wide)
+	d.undone()
 	a.printf("\nWhat to do:\n")
 	for _, line := range web.Advice(s) {
-		a.printf("  - %s\n", printable(line))
+		d.wrap("  - ", line)
 	}
 }
 
@@ -40,8 +34,13 @@ type describer struct {
 	now time.Time
 }
 
+// wrap writes a paragraph whose later lines stand below the first's text.
+func (d *describer) wrap(first, text string) {
+	d.printf("%s", screen.Wrap(first, strings.Repeat(" ", utf8.RuneCountInString(first)), printable(text)))
+}
+
 func (d *describer) line(name, format string, args ...any) {
-	d.printf("%-12s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
+	d.wrap(fmt.Sprintf("%-12s ", name+":"), fmt.Sprintf(format, args...))
 }
 
 func (d *describer) head() {
@@ -59,6 +58,8 @@ func (d *describer) head() {
 	}
 	if until := waitsUntil(s); !until.IsZero() {
 		d.line("Waits until", "%s", d.moment(until))
+	} else {
+		d.line("Looks again", "at the next evaluation, and at once at a new commit")
 	}
 	d.next()
 }
@@ -76,14 +77,16 @@ func (d *describer) why() {
 		if !b.Until.IsZero() {
 			text += ", until " + d.moment(b.Until)
 		}
-		d.printf("  - %s\n", printable(text))
+		d.wrap("  - ", text)
 	}
 }
 
-// next names the stop that is entered next, and how its enter gates stand now.
+// next names the stop that is entered next, and how its enter gates stand now;
+// or why there is none.
 func (d *describer) next() {
 	next := d.s.Decision.Next
 	if next.IsZero() {
+		d.line("Next", "%s", d.nothing())
 		return
 	}
 	var enter []string
@@ -97,6 +100,30 @@ func (d *describer) next() {
 		text += ", enter gates: " + strings.Join(enter, ", ")
 	}
 	d.line("Next", "%s", text)
+}
+
+// nothing is why no stop is entered next.
+func (d *describer) nothing() string {
+	s := d.s
+	switch {
+	case s.Pending != nil:
+		return "the revert reaches the branch; until then the plan stays at " + s.Pending.Target.String()
+	case s.Decision.Reason == decide.Suspended:
+		return "nothing while the plan is suspended; the gates go on being watched"
+	case s.Decision.Reason == decide.Orphaned:
+		return "nothing without a file in Git; a breach still moves the traffic to the first stop"
+	case s.Decision.Reason == decide.Invalid:
+		return "nothing forward until the file at the branch's head is valid"
+	case s.Decision.Reason == decide.Quarantined:
+		return "nothing until a new commit raises the position, or the hold is lifted"
+	case s.Halt != nil:
+		return "nothing forward until a person acts; going back works"
+	case s.State == reconciler.StateComplete:
+		return "nothing: the migration is complete"
+	case s.Effective == s.Declared:
+		return "nothing: the plan is where Git declares it"
+	}
+	return "nothing by itself"
 }
 
 // doing says in words what the plan is at.
@@ -151,16 +178,8 @@ func (d *describer) trouble() {
 		}
 		d.line("Blind", "since %s: %s", d.moment(b.Since), why)
 	}
-	if p := s.Pending; p != nil {
-		where := "not in Git yet"
-		if p.Branch != "" {
-			where = "on branch " + p.Branch + ", not on the watched branch"
-		}
-		text := fmt.Sprintf("back to %s, %s", p.Target, where)
-		if p.Error != "" {
-			text += ": " + p.Error
-		}
-		d.line("Revert", "%s", text)
+	if s.GitError != "" {
+		d.line("Git error", "%s", s.GitError)
 	}
 	for _, p := range s.Problems {
 		d.printf("%-12s %s", "Problem:", indentAfterFirst(d.renderProblem(p), "             "))
@@ -240,38 +259,4 @@ func moment(t, now time.Time) string {
 		far = "in " + web.Span(t.Sub(now))
 	}
 	return t.UTC().Format("2006-01-02 15:04:05 UTC") + " (" + far + ")"
-}
-
-// gateRows is the table of gates with its header.
-func (a *app) gateRows(results gates.Results, wide bool) [][]cell {
-	header := cells("STOP", "EFFECT", "GATE", "VERDICT", "VALUES", "DETAIL")
-	if wide {
-		header = append(header, cells("NOW", "REVISION", "EXPR")...)
-	}
-	rows := [][]cell{header}
-	for _, r := range results {
-		row := cells(r.Stop.String(), string(r.Effect), r.Name, web.VerdictWord(r), dash(web.FormatValues(r.Values)), dash(r.Detail))
-		row[3].colour = toneColours[web.VerdictTone(r)]
-		if wide {
-			row = append(row, cells(string(r.Now), dash(r.Revision.Short()), r.Expr)...)
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-// evidence is the gates that breached, in brackets.
-func evidence(results gates.Results) string {
-	var parts []string
-	for _, r := range results {
-		text := r.Name
-		if v := web.FormatValues(r.Values); v != "" {
-			text += " " + v
-		}
-		parts = append(parts, text)
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return " [" + strings.Join(parts, "; ") + "]"
 }

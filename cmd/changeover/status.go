@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/web"
 )
 
@@ -196,5 +197,14 @@ func (a *app) printNews(found []reconciler.Status, news *statusNews) error {
 // essence is what of a status is news: not its ages, and not its message,
 // which carries values that change at every check.
 func essence(s reconciler.Status) string {
-	return fmt.Sprint(s.Declared, s.Effective, s.State, s.Decision.Verb, s.Decision.Reason, s.Decision.Target, s.Head, s.Applied, s.Error, s.Halt != nil, s.Pending != nil, len(s.Holds))
+	var blocks []decide.Reason
+	for _, b := range s.Decision.Blocks {
+		blocks = append(blocks, b.Reason)
+	}
+	branch := ""
+	if s.Pending != nil {
+		branch = s.Pending.Branch
+	}
+	return fmt.Sprint(s.Declared, s.Effective, s.State, s.Decision.Verb, s.Decision.Reason, s.Decision.Target, blocks, s.Head, s.Applied, s.Error,
+		s.Halt != nil, s.Pending != nil, branch, len(s.Holds), s.Blind != nil && s.Blind.Told)
 }

@@ -118,6 +118,10 @@ func reasonAdvice(s reconciler.Status) []string {
 		return []string{"The daemon cannot read the Git remote. See that the host is up and the credentials are good; going back works meanwhile."}
 	case decide.Manual:
 		return []string{fmt.Sprintf("The next phase is entered by hand only: `changeover advance %s` names it in Git.", key)}
+	case decide.ApprovalMissing:
+		return []string{fmt.Sprintf("Who may approve the next stop does it by `changeover approve %s --role ROLE`.", key)}
+	case decide.ChecklistOpen:
+		return []string{fmt.Sprintf("Who did what the checklist asks says so: `changeover approve %s --role ROLE --item TEXT`, or `--all-items`.", key)}
 	case decide.GateNoData, decide.GateError:
 		return []string{fmt.Sprintf("A signal that the next stop needs is not known. `changeover gates %s` names it; ask its query in Prometheus.", key)}
 	case decide.Paused, decide.GateFailed, decide.Breaching:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/changeover-dev/changeover/cmd/changeover/screen"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -435,7 +436,7 @@ func TestLinesFitOnAScreen(t *testing.T) {
 	var w text
 	w.item("traffic", strings.Repeat("one two ", 20)+long+" end")
 	for i, line := range strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n") {
-		if len(line) > width && !strings.Contains(line, long) {
+		if len(line) > screen.Width && !strings.Contains(line, long) {
 			t.Errorf("line %d has %d characters: %s", i, len(line), line)
 		}
 	}

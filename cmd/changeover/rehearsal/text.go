@@ -3,15 +3,14 @@ package rehearsal
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/changeover-dev/changeover/cmd/changeover/screen"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/render"
 )
 
 const (
-	width  = 80 // of a terminal
 	indent = 13 // of what follows a label
 	// most is how many objects of one kind of change are named.
 	most = 12
@@ -26,21 +25,8 @@ func (t *text) item(label, s string) {
 	t.wrap(prefix, strings.Repeat(" ", indent+2), s)
 }
 
-// wrap writes words in lines of the width. A word that is longer stands alone.
-func (t *text) wrap(first, rest, s string) {
-	line, empty := first, true
-	for word := range strings.FieldsSeq(s) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			t.WriteString(strings.TrimRight(line, " ") + "\n")
-			line, empty = rest, true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
-	}
-	t.WriteString(strings.TrimRight(line, " ") + "\n")
-}
+// wrap writes words in lines of the screen's width.
+func (t *text) wrap(first, rest, s string) { t.WriteString(screen.Wrap(first, rest, s)) }
 
 // Text is the report for people, in lines of 80 columns.
 func (r *Report) Text() string {
