@@ -40,7 +40,7 @@ components: ## Build the Kubernetes control plane for tests into the cache, once
 	@go run ./test/cluster/cmd/cluster build
 
 .PHONY: test
-test: deps components build ## Run all tests on real components, race detector on; a skipped test fails.
+test: deps components ## Run all tests on real components, race detector on; a skipped test fails.
 	go vet ./...
 	test/setup/gotest.sh $(TESTFLAGS) ./...
 
@@ -83,7 +83,7 @@ cluster: components ## Run a Kubernetes control plane until Ctrl-C: ARGS=none|st
 	@exec bin/test-cluster run $(ARGS)
 
 .PHONY: accept
-accept: deps components build ## Run everything at full counts (hours) and write accept.log.
+accept: deps components ## Run everything at full counts (hours) and write accept.log.
 	@{ \
 	  set -x; \
 	  CHANGEOVER_ACCEPT=1 test/setup/gotest.sh -race -count=1 -p=1 -timeout=5h ./... && \
