@@ -57,8 +57,16 @@ type Itinerary []Position
 
 // Itinerary lists the stops of the plan.
 func (p *Plan) Itinerary() Itinerary {
-	var it Itinerary
-	for _, ph := range p.Spec.Phases {
+	n := 0
+	for i := range p.Spec.Phases {
+		n += max(1, len(p.Spec.Phases[i].Percents))
+	}
+	if n == 0 {
+		return nil
+	}
+	it := make(Itinerary, 0, n)
+	for i := range p.Spec.Phases { // a phase is too large to be copied at every decision
+		ph := &p.Spec.Phases[i]
 		if len(ph.Percents) == 0 {
 			it = append(it, Position{Phase: ph.Name})
 		}
