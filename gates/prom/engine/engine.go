@@ -124,6 +124,7 @@ func Parse(selector, values string, start time.Time, interval time.Duration) (Se
 		return Series{}, fmt.Errorf("read the series %q: %w", selector, err)
 	}
 	s := Series{labels: ls}
+	s.samples.Floats = make([]promql.FPoint, 0, len(vs))
 	for i, v := range vs {
 		t := start.Add(time.Duration(i) * interval).UnixMilli()
 		switch {
