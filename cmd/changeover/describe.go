@@ -106,6 +106,10 @@ func (d *describer) next() {
 func (d *describer) nothing() string {
 	s := d.s
 	switch {
+	case s.Move != nil && s.Move.Verb.Backward():
+		return s.Move.To.String() + ", as soon as the move is through"
+	case s.Decision.Verb.Backward():
+		return s.Decision.Target.String() + ", at once"
 	case s.Pending != nil:
 		return "the revert reaches the branch; until then the plan stays at " + s.Pending.Target.String()
 	case s.Decision.Reason == decide.Suspended:

@@ -144,6 +144,19 @@ func troubled(all map[string]reconciler.Status) {
 	s.Decision = decide.Decision{Verb: decide.Hold, Reason: decide.Quarantined, Message: "5f3c1a2e was rolled back and is not applied again"}
 	all["quarantined"] = s
 
+	s.State, s.Decision.Verb, s.Decision.Reason = reconciler.StateHalted, decide.Halt, decide.HistoryRewritten
+	s.Decision.Message = "the branch was rewritten: 5f3c1a2e is not in its history any more"
+	s.Halt = &decide.HaltOf{Reason: decide.HistoryRewritten, Message: s.Decision.Message, At: before(time.Minute)}
+	all["rewritten"] = s
+
+	s = steadyAt25()
+	s.State, s.Declared = reconciler.StateProgressing, plan.Position{Phase: "setup"}
+	s.Decision = decide.Decision{Verb: decide.Retreat, Reason: decide.Lowered, Target: s.Declared, Message: "setup is declared, and gradual@25 is in effect"}
+	all["lowered"] = s
+	s.Decision = decide.Decision{Verb: decide.Retreat, Reason: decide.Resuming, Target: s.Declared, Message: "a move backward is under way"}
+	s.Move = &decide.Move{Verb: decide.Retreat, From: at(25), To: s.Declared, Step: decide.StepTraffic, Attempts: 2, Error: "nginx -t: unknown directive"}
+	all["going-back"] = s
+
 	s = steadyAt25()
 	s.State, s.Decision = reconciler.StateSuspended, decide.Decision{Verb: decide.Hold, Reason: decide.Suspended, Message: "spec.suspend is true: nothing is changed"}
 	all["suspended"] = s

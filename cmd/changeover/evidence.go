@@ -58,8 +58,18 @@ func (d *describer) undone() {
 		d.fact("commit", h.Commit.Short())
 		d.fact("when", d.moment(h.At))
 		d.breaches(h.Evidence)
-		d.fact("revert", "in Git: git log --grep "+h.Commit.Short())
+		d.fact("revert", d.revert(h))
 	}
+}
+
+// revert is where the revert of a hold is, whose push has ended. The daemon keeps
+// no more of it than that: a person's own revert will do as well.
+func (d *describer) revert(h decide.HoldOf) string {
+	find := "git log --grep " + h.Commit.Short()
+	if halt := d.s.Halt; halt != nil && halt.Reason == decide.HistoryRewritten {
+		return "may be lost, as the branch was rewritten: `" + find + "` shows it where it is not"
+	}
+	return "in Git: `" + find + "`"
 }
 
 func (d *describer) fact(name, text string) { d.wrap(fmt.Sprintf("  %-9s", name), text) }
