@@ -94,6 +94,14 @@ func TestWindowsOpenWhenTheySay(t *testing.T) {
 		p := windows(ws...)
 		now := start.Add(time.Duration(rapid.IntRange(0, 10*24*60).Draw(t, "now")) * time.Minute)
 		open, _, until := p.WindowsAt(now)
+		if !until.IsZero() { // to the second, whatever the loop steps over
+			if last, _, _ := p.WindowsAt(until.Add(-time.Second)); last != open {
+				t.Fatalf("%+v at %s: it changes before %s", ws, now, until)
+			}
+			if next, _, _ := p.WindowsAt(until); next == open {
+				t.Fatalf("%+v at %s: it does not change at %s", ws, now, until)
+			}
+		}
 		for m := now; m.Before(now.AddDate(0, 0, 16)); m = m.Add(15 * time.Minute) {
 			over := !until.IsZero() && !m.Before(until)
 			if ok, _, _ := p.WindowsAt(m); ok != (open != over) {
