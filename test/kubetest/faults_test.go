@@ -19,6 +19,8 @@ func TestAWebhookDeniesAndHangsInItsNamespaceAlone(t *testing.T) {
 	k := Shared(t)
 	ns, other := k.Namespace(t), k.Namespace(t)
 	admin := user(t, k.Kubeconfig, "admin")
+	// The controller manager puts one into each new namespace, and the calls are counted.
+	WaitFor(t, "the cluster's own ConfigMap", func() bool { return exists(t, k, ns, "kube-root-ca.crt") })
 	w := k.Webhook(t, WebhookOptions{Namespace: ns, Resources: []string{"configmaps"}})
 	if w.Calls() != 0 {
 		t.Errorf("it was called %d times before anybody asked", w.Calls())
