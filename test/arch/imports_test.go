@@ -42,6 +42,7 @@ var table = []row{
 	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/webhook"}},
+	{folders: []string{"reconciler/forge"}, ours: []string{"plan"}},
 	// Evidence in records, entries and statuses is gates.Results: what keeps
 	// or shows it may name that type.
 	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
