@@ -16,17 +16,23 @@ func (a *app) advanceCommand() *cobra.Command {
 		Use:   "advance PLAN",
 		Short: "Commit the next stop of a plan's itinerary",
 		Long: `Commit a higher position: the next stop after the declared one, or the one given with --to. The commit goes onto a
-branch of its own for a pull request, or with --direct onto the watched branch. It is made on what the remote's branch
-holds now; this folder's files and branches are not touched. The daemon moves only when the gates allow it.`,
-		Example: "  changeover advance shop\n  changeover advance shop --to gradual@50 --direct",
-		Args:    onePlan(false),
+branch of its own for a pull request, which --pr opens, or with --direct onto the watched branch. It is made on what the
+remote's branch holds now; this folder's files and branches are not touched. The daemon moves only when the gates allow
+it.`,
+		Example: `  changeover advance shop
+  changeover advance shop --to gradual@50 --direct
+  changeover advance shop --pr --forge-token-file ~/.config/changeover/token`,
+		Args: onePlan(false),
 	}
 	namespace := addNamespace(cmd)
 	var c changeFlags
 	c.add(cmd)
+	c.forge.add(cmd, a.getenv)
+	cmd.Flags().BoolVar(&c.pr, "pr", false, "open a pull request from the new branch; needs --forge-token-file")
 	to := cmd.Flags().String("to", "", "stop as PHASE or PHASE@PERCENT (default: the next one)")
 	reason := cmd.Flags().String("reason", "", "why, in one line; goes into the commit")
 	direct := cmd.Flags().Bool("direct", false, "commit to the watched branch itself")
+	cmd.MarkFlagsMutuallyExclusive("pr", "direct")
 	cmd.RunE = a.does(func(ctx context.Context, args []string) error {
 		ref, err := parsePlan(args[0], *namespace)
 		if err != nil {

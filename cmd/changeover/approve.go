@@ -38,6 +38,7 @@ stop itself.`,
 	namespace := addNamespace(cmd)
 	var c changeFlags
 	c.add(cmd)
+	c.forge.add(cmd, a.getenv)
 	var f approveFlags
 	stop := cmd.Flags().String("stop", "", "the stop, as PHASE or PHASE@PERCENT (default: the declared position)")
 	cmd.Flags().StringVar(&f.role, "role", "", "the role for which you approve (default: the only one of the plan)")

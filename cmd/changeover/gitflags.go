@@ -72,6 +72,8 @@ func (g *gitFlags) checkSecrets() error {
 // changeFlags are those of the commands that make one commit.
 type changeFlags struct {
 	gitFlags
+	forge  forgeFlags // of the commands that may push to another branch
+	pr     bool       // a pull request is asked for
 	dryRun bool
 }
 

@@ -45,16 +45,31 @@ func (a *app) propose(ctx context.Context, h *atHead, c *changeFlags, p proposal
 	if branch == "" {
 		branch = c.branch
 	}
+	pulls, err := a.puller(c)
+	if err != nil {
+		return err
+	}
 	a.showProposal(h, c, p)
 	if c.dryRun {
-		a.printf("\nDry run: nothing was pushed. Without --dry-run this goes to branch %s.\n", branch)
+		more := ""
+		if c.pr {
+			more = ", and a pull request is opened"
+		}
+		a.printf("\nDry run: nothing was pushed. Without --dry-run this goes to branch %s%s.\n", branch, more)
 		return nil
 	}
 	done, err := h.repo.Commit(ctx, p.edit(h.key, p.branch))
 	var remote *reconciler.RemoteError
 	refused := errors.As(err, &remote) && remote.Kind == reconciler.RemoteRefused
 	if refused && p.branch == "" && p.aside != "" {
-		return a.proposeAside(ctx, h, p, remote)
+		return a.proposeAside(ctx, h, p, pulls, remote)
+	}
+	if refused && c.pr {
+		// An earlier try may have ended between the push and the pull request.
+		if there, err := h.repo.Proposed(ctx, h.key, *p.to); err == nil && there {
+			a.printf("\nBranch %s is on the remote already and declares %s: nothing was pushed.\n", branch, p.to)
+			return a.openPull(ctx, pulls, branch, p)
+		}
 	}
 	switch {
 	case refused && p.refused != "":
@@ -66,6 +81,9 @@ func (a *app) propose(ctx context.Context, h *atHead, c *changeFlags, p proposal
 		return nil
 	}
 	a.printf("\nPushed %s to branch %s of %s. This folder's files and branches were not touched.\n", commitList(done.Commits), branch, c.repo)
+	if c.pr {
+		return a.openPull(ctx, pulls, branch, p)
+	}
 	if p.branch != "" {
 		a.printf("Open a pull request from %s to %s and merge it.\n", branch, c.branch)
 	}
@@ -73,15 +91,34 @@ func (a *app) propose(ctx context.Context, h *atHead, c *changeFlags, p proposal
 	return nil
 }
 
-// proposeAside is for a branch that only pull requests may change.
-func (a *app) proposeAside(ctx context.Context, h *atHead, p proposal, cause error) error {
+// openPull opens the pull request that was asked for.
+func (a *app) openPull(ctx context.Context, pulls *puller, branch string, p proposal) error {
+	pull, err := pulls.open(ctx, branch, p)
+	if err != nil {
+		return err
+	}
+	a.printf("Pull request: %s\n%s\n", printable(pull.URL), printable(p.after))
+	return nil
+}
+
+// proposeAside is for a branch that only pull requests may change. It opens one
+// where a forge is given.
+func (a *app) proposeAside(ctx context.Context, h *atHead, p proposal, pulls *puller, cause error) error {
 	done, err := h.repo.Commit(ctx, p.edit(h.key, p.aside))
 	if err != nil {
 		return fmt.Errorf("push to the watched branch: %w; push to branch %s: %w", cause, p.aside, err)
 	}
 	a.printf("\nThe watched branch refused the commit (%s).\n", printable(cause.Error()))
 	a.printf("Pushed %s to branch %s. This folder's files and branches were not touched.\n", commitList(done.Commits), done.Branch)
-	return finding("nothing moves before that is merged: open a pull request from %s", done.Branch)
+	if pulls == nil {
+		return finding("nothing moves before that is merged: open a pull request from %s", done.Branch)
+	}
+	pull, err := pulls.open(ctx, done.Branch, p)
+	if err != nil {
+		return err
+	}
+	a.printf("Pull request: %s\n", printable(pull.URL))
+	return finding("nothing moves before that is merged: %s", printable(pull.URL))
 }
 
 func commitList(commits []plan.Revision) string {

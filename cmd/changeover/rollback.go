@@ -36,6 +36,7 @@ which of the two happened.`,
 	r.namespace = addNamespace(cmd)
 	r.stateDir = a.addStateDir(cmd)
 	r.add(cmd)
+	r.forge.add(cmd, a.getenv)
 	cmd.Flags().StringVar(&r.to, "to", "", "stop as PHASE or PHASE@PERCENT (default: what the newest raise replaced)")
 	cmd.Flags().StringVar(&r.reason, "reason", "", "why, in one line; goes into the commit (required)")
 	cmd.Flags().BoolVar(&r.gitOnly, "git", false, "do not ask a daemon: commit the lower position")

@@ -65,3 +65,22 @@ func (r *Repository) proposedAt(ctx context.Context, key plan.Key, to plan.Posit
 		Text: fmt.Sprintf("branch %q is on the remote and does not declare %s: delete it", branch, to),
 	}
 }
+
+// Proposed reports whether the branch on which a stop is proposed is at the
+// remote, declares that stop, and is not merged.
+func (r *Repository) Proposed(ctx context.Context, key plan.Key, to plan.Position) (bool, error) {
+	branch := AdvanceBranch(key, to)
+	tip, err := r.fetchTip(ctx, plumbing.NewBranchReferenceName(branch))
+	if err != nil || tip.IsZero() {
+		return false, err
+	}
+	merged, err := r.contains(ctx, r.head(), tip)
+	if err != nil || merged {
+		return false, err
+	}
+	err = r.proposedAt(ctx, key, to, branch, tip)
+	if isKind(err, reconciler.RemoteRefused) {
+		return false, nil
+	}
+	return err == nil, err
+}

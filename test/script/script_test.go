@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/changeover-dev/changeover/test/forgetest"
 	"github.com/changeover-dev/changeover/test/promtest"
 )
 
@@ -56,6 +57,8 @@ func TestCommandLine(t *testing.T) {
 			"code":       code,
 			"until":      until,
 			"prometheus": prometheus,
+			"forge":      startForge,
+			"pulls":      pulls,
 		},
 	})
 }
@@ -96,6 +99,34 @@ func prometheus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	history.WriteString("# EOF\n")
 	ts.Setenv("PROMETHEUS", promtest.Start(ts.Value("t").(testing.TB), "{}", history.String()).URL)
+}
+
+// startForge starts a GitHub of our own. Its URL is in $FORGE, and the file
+// token has a token that it takes.
+func startForge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: forge")
+	}
+	const token = "ghp_canary0123456789"
+	f := forgetest.NewFake(ts.Value("t").(testing.TB), token)
+	ts.Check(os.WriteFile(ts.MkAbs("token"), []byte(token+"\n"), 0o600))
+	ts.Setenv("FORGE", f.URL)
+	forges[f.URL] = f
+}
+
+// forges by their URL.
+var forges = map[string]*forgetest.Fake{}
+
+// pulls prints the pull requests into a file: pulls FILE.
+func pulls(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pulls FILE")
+	}
+	var out strings.Builder
+	for _, p := range forges[ts.Getenv("FORGE")].Pulls() {
+		fmt.Fprintf(&out, "%d: %s to %s: %s\n%s\n", p.Number, p.Branch, p.Base, p.Title, p.Body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))
 }
 
 // code runs a command and compares its exit code: code 2 changeover nonsense.
