@@ -36,6 +36,8 @@ type store struct {
 	// damaged: an object that must be there could not be read. The next Poll
 	// gets the whole history anew.
 	damaged atomic.Bool
+	// below is asked for what is not here, where there is one.
+	below *store
 }
 
 func newStore(st storage.Storer) *store {
@@ -62,8 +64,12 @@ func (s *store) replace(open func() (storage.Storer, error)) error {
 
 func (s *store) read(t plumbing.ObjectType, h plumbing.Hash, max int64) ([]byte, bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return readObject(s.st, t, h, max)
+	b, whole, err := readObject(s.st, t, h, max)
+	s.mu.Unlock()
+	if s.below != nil && errors.Is(err, errMissing) {
+		return s.below.read(t, h, max)
+	}
+	return b, whole, err
 }
 
 // commit reads a commit. It is for names that a caller gave: a missing one is
@@ -130,8 +136,11 @@ func (s *store) blob(h plumbing.Hash, max int64) ([]byte, bool, error) {
 
 func (s *store) size(h plumbing.Hash) (int64, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	n, err := s.st.EncodedObjectSize(h)
+	s.mu.Unlock()
+	if err != nil && s.below != nil && s.below.has(h) {
+		return s.below.size(h)
+	}
 	if err != nil {
 		s.damaged.Store(true)
 		return 0, fmt.Errorf("read the size of %s: %w", h, err)
@@ -141,8 +150,9 @@ func (s *store) size(h plumbing.Hash) (int64, error) {
 
 func (s *store) has(h plumbing.Hash) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.st.HasEncodedObject(h) == nil
+	here := s.st.HasEncodedObject(h) == nil
+	s.mu.Unlock()
+	return here || s.below != nil && s.below.has(h)
 }
 
 // add stores objects that were made here, contents before those that name
