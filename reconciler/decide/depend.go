@@ -117,7 +117,7 @@ func (s *state) dependencyLost() (Decision, bool) {
 	for _, c := range standing(s.Record.Changes, it) {
 		take[c.Commit] = revertible(c)
 	}
-	if u := s.Record.undoOf(take); len(u.commits) > 0 && u.target == it[0] {
+	if u := s.Record.undoOf(it, take); len(u.commits) > 0 && u.target == it[0] {
 		d.Undo, d.Revision = u.commits, u.revision
 		return d, true
 	}

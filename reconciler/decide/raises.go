@@ -173,7 +173,7 @@ func (r *Record) undoSet(it plan.Itinerary, depth plan.Depth) undo {
 			take[c.Commit] = true
 		}
 	}
-	return r.undoOf(take)
+	return r.undoOf(it, take)
 }
 
 // inDepth reports whether a deep rollback takes the raise: `phase` those since
@@ -209,20 +209,23 @@ func reached(up []Change, it plan.Itinerary, stop plan.Position) (Change, bool) 
 }
 
 // undoOf orders the commits and says where undoing them leads.
-func (r *Record) undoOf(take map[plan.Revision]bool) undo {
+func (r *Record) undoOf(it plan.Itinerary, take map[plan.Revision]bool) undo {
 	u := undo{target: r.Applied.Stop, revision: r.Applied.Revision}
 	good := -1
 	if r.Good != nil {
 		good = r.change(r.Good.Revision)
 	}
 	applied := r.change(r.Applied.Revision)
+	raised := false
 	for i, c := range slices.Backward(r.Changes) {
 		if !take[c.Commit] {
 			continue
 		}
 		u.commits = append(u.commits, c.Commit)
-		if c.Raise {
-			u.target = c.From
+		// A raise that was lowered since, and is undone for its content alone,
+		// may begin after a later one does.
+		if c.Raise && (!raised || after(it, u.target, c.From)) {
+			u.target, raised = c.From, true
 		}
 		if !c.Content || i > applied {
 			continue

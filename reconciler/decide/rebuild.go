@@ -27,7 +27,7 @@ func Rebuild(it plan.Itinerary, v plan.Version, stop plan.Position, since time.T
 		}
 	}
 	r.Applied.Backward = len(r.Holds) > 0 || lowered(changes)
-	r.owe(up, since)
+	r.owe(it, up, since)
 	r.trim()
 	return r
 }
@@ -45,7 +45,7 @@ func lowered(changes []Change) bool {
 
 // owe finds what a lost record had to revert: what is held and still stands on
 // the branch.
-func (r *Record) owe(up []Change, at time.Time) {
+func (r *Record) owe(it plan.Itinerary, up []Change, at time.Time) {
 	take := map[plan.Revision]bool{}
 	from := r.Applied.Stop
 	for _, h := range r.Holds {
@@ -59,7 +59,7 @@ func (r *Record) owe(up []Change, at time.Time) {
 			from = up[len(up)-1].To
 		}
 	}
-	if u := r.undoOf(take); len(u.commits) > 0 {
+	if u := r.undoOf(it, take); len(u.commits) > 0 {
 		r.Pending = &Pending{
 			Undo: u.commits, From: from, Target: u.target, Reason: Breach, At: at,
 			Message: "rolled back before the daemon's record was lost",

@@ -55,7 +55,7 @@ func Request(in Input, to plan.Position, reason string) (Decision, error) {
 	if !found {
 		return Decision{}, fmt.Errorf("no raise started from %s: choose one of %s, or lower spec.position by a commit", to, strings.Join(from, ", "))
 	}
-	u := s.Record.undoOf(take)
+	u := s.Record.undoOf(it, take)
 	return Decision{
 		Verb: Rollback, Target: u.target, Revision: u.revision, Undo: u.commits, Reason: Requested,
 		Message: "asked for by hand: " + reason,
