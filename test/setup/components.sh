@@ -5,11 +5,12 @@
 set -euo pipefail
 
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
-have() { command -v "$1" >/dev/null 2>&1; }
+# Debian's servers are in /usr/sbin, which is not in everybody's PATH.
+have() { PATH=$PATH:${SBIN:-/usr/sbin} command -v "$1" >/dev/null 2>&1; }
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus)
+wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server)
 
 missing=() # commands
 packages=()
@@ -21,7 +22,7 @@ for w in "${wanted[@]}"; do
   [ "${w##*:}" != gcc ] || packages+=(libc6-dev)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus and promtool are there"
+  echo "deps: git, gcc, nginx, prometheus, promtool and sshd are there"
   exit 0
 fi
 
@@ -49,8 +50,9 @@ echo "deps: apt-get install ${packages[*]}"
   fail "apt-get install ${packages[*]} failed; see above"
 
 # Only what was installed just now: neither running nor started at boot.
-for s in nginx prometheus; do
-  [[ " ${packages[*]} " == *" $s "* ]] && have systemctl || continue
+for s in nginx prometheus ssh:openssh-server; do
+  [[ " ${packages[*]} " == *" ${s##*:} "* ]] && have systemctl || continue
+  s=${s%%:*}
   echo "deps: disabling the service $s: the tests start their own"
   "${as_root[@]}" systemctl disable "$s" || fail "could not disable the service $s"
   # Without a running systemd nothing can have been started by it.
