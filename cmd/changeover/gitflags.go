@@ -20,6 +20,7 @@ import (
 // gitFlags say which repository is worked on, and how it is reached.
 type gitFlags struct {
 	repo, branch, path, author string
+	proxy, caFile              string
 	auth                       git.Auth
 }
 
@@ -31,12 +32,14 @@ func (g *gitFlags) add(cmd *cobra.Command, author string) {
 	f.StringVar(&g.auth.Username, "git-username", "", "user for https and ssh (default: the URL's, else git)")
 	f.StringVar(&g.auth.TokenFile, "git-token-file", "", "file with a token for https")
 	f.BoolVar(&g.auth.Bearer, "git-bearer", false, "send the token as bearer token, not as password")
+	f.StringVar(&g.proxy, "git-proxy", "", "URL of the HTTP proxy for https (default: $HTTPS_PROXY, $NO_PROXY)")
+	f.StringVar(&g.caFile, "git-ca-file", "", "file with certificates that are trusted for https, beside the system's")
 	f.StringVar(&g.auth.KeyFile, "git-ssh-key", "", "file with a private key for ssh")
 	f.StringVar(&g.auth.KnownHostsFile, "git-known-hosts", "", "file with the keys of the ssh hosts that are trusted")
 }
 
 func (g *gitFlags) options() (git.Options, error) {
-	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Auth: g.auth}
+	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Auth: g.auth, Proxy: g.proxy, CAFile: g.caFile}
 	if err := g.checkSecrets(); err != nil {
 		return o, err
 	}

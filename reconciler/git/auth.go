@@ -18,16 +18,20 @@ import (
 
 // newTransport returns the client for a protocol. It is this repository's own:
 // nothing is installed for the whole process.
-func newTransport(protocol string) transport.Transport {
+func newTransport(protocol string, o Options) (transport.Transport, error) {
 	switch protocol {
 	case "http", "https":
+		via, err := newRoundTripper(o)
+		if err != nil {
+			return nil, err
+		}
 		// go-git's client refuses a redirect to plain http, and takes the
 		// credentials off one to another host.
-		return githttp.NewClient(&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()})
+		return githttp.NewClient(&http.Client{Transport: via}), nil
 	case "ssh":
-		return gitssh.NewClient(nil)
+		return gitssh.NewClient(nil), nil
 	}
-	return gitfile.DefaultClient
+	return gitfile.DefaultClient, nil
 }
 
 // credentials reads the secrets from their files. secret is what must not

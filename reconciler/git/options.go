@@ -30,6 +30,12 @@ type Options struct {
 	// Author of the commits.
 	Author Author
 	Auth   Auth
+	// Proxy is the URL of the HTTP proxy for https; where empty the usual
+	// environment variables count. It must not hold a password.
+	Proxy string
+	// CAFile holds certificates, as PEM, of authorities that are trusted for
+	// https beside the system's. It is read anew when it changes.
+	CAFile string
 	// Now is the clock, for commits whose caller gives no time; time.Now
 	// where nil.
 	Now func() time.Time
@@ -143,6 +149,9 @@ func (o Options) endpoint() (*transport.Endpoint, error) {
 			return nil, fmt.Errorf("open repository: a token is never sent over plain http; use https for %s", ep.Host)
 		}
 	case "https":
+		if _, err := o.proxy(); err != nil {
+			return nil, err
+		}
 	case "ssh":
 		if o.Auth.KeyFile == "" || o.Auth.KnownHostsFile == "" {
 			return nil, fmt.Errorf("open repository: ssh to %s needs a key file and a known_hosts file", ep.Host)
@@ -150,7 +159,25 @@ func (o Options) endpoint() (*transport.Endpoint, error) {
 	default:
 		return nil, fmt.Errorf("open repository: %q is not supported; use https, ssh, file or a local path", ep.Protocol)
 	}
+	if ep.Protocol != "https" && (o.Proxy != "" || o.CAFile != "") {
+		return nil, fmt.Errorf("open repository: a proxy and certificates are for https; the URL is for %s", ep.Protocol)
+	}
 	return ep, nil
+}
+
+// proxy is the proxy's URL; nil where none is given.
+func (o Options) proxy() (*url.URL, error) {
+	if o.Proxy == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(o.Proxy)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, errors.New("open repository: the proxy's URL does not parse; want http://HOST:PORT")
+	}
+	if u.User != nil {
+		return nil, errors.New("open repository: the proxy's URL holds a user or password, which would stand in the list of processes; set HTTPS_PROXY in the environment")
+	}
+	return u, nil
 }
 
 // name is the URL as it may be shown.

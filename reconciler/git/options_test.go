@@ -19,6 +19,10 @@ func TestOptionsRefuseWhatIsNotSafe(t *testing.T) {
 		"branch":           {Options{URL: "/x", Branch: "a..b"}, "not a branch name"},
 		"ref":              {Options{URL: "/x", Branch: "refs/heads/main"}, "not a branch name"},
 		"author":           {Options{URL: "/x", Author: Author{"A <b>", "c"}}, "angle brackets"},
+		"proxy":            {Options{URL: "https://example.com/x.git", Proxy: "proxy:3128"}, "want http://HOST:PORT"},
+		"proxy's password": {Options{URL: "https://example.com/x.git", Proxy: "http://ada:hunter2@proxy:3128"}, "HTTPS_PROXY"},
+		"proxy for ssh":    {Options{URL: "git@example.com:x.git", Auth: Auth{KeyFile: "k", KnownHostsFile: "h"}, Proxy: "http://proxy:3128"}, "are for https"},
+		"no certificates":  {Options{URL: "/x", CAFile: "ca.pem"}, "are for https"},
 	} {
 		_, err := Open(t.Context(), c.o)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
