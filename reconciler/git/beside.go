@@ -246,43 +246,43 @@ func (x *undoing) readBy(ctx context.Context, path, own string) ([]string, error
 
 // restoreBeside puts the files that a valid plan reads back into a tree, as
 // they were with it.
-func (x *undoing) restoreBeside(ctx context.Context, tree plumbing.Hash, from *commit, f *found, own string) (plumbing.Hash, error) {
+func (x *undoing) restoreBeside(ctx context.Context, tree plumbing.Hash, from *commit, f *found, own string) (_ plumbing.Hash, notes []string, err error) {
 	var shared, sharers, kept, restored []string
 	for _, path := range f.readPaths() {
 		was, now, err := x.both(from.tree, tree, path)
 		if err != nil {
-			return tree, err
+			return tree, nil, err
 		}
 		if was == now || was == (entry{}) || path == own || path == f.path {
 			continue
 		}
 		by, err := x.readBy(ctx, path, own)
 		if err != nil {
-			return tree, err
+			return tree, nil, err
 		}
 		free, err := x.free(tree, path)
 		switch {
 		case err != nil:
-			return tree, err
+			return tree, nil, err
 		case len(by) > 0:
 			shared, sharers = append(shared, path), append(sharers, by...)
 		case !free:
 			kept = append(kept, path)
 		default:
 			if tree, err = x.b.set(tree, path, &was); err != nil {
-				return tree, err
+				return tree, nil, err
 			}
 			restored = append(restored, path)
 		}
 	}
 	if len(restored) > 0 {
-		x.note("with it %s were restored from %s", some(restored), short(from.hash))
+		notes = append(notes, fmt.Sprintf("with it %s were restored from %s", some(restored), short(from.hash)))
 	}
 	if len(shared) > 0 {
-		x.note("%s", sharedRemark(shared, sharers))
+		notes = append(notes, sharedRemark(shared, sharers))
 	}
 	if len(kept) > 0 {
-		x.note("something else stands where %s was: left as it is", some(kept))
+		notes = append(notes, fmt.Sprintf("something else stands where %s was: left as it is", some(kept)))
 	}
-	return tree, nil
+	return tree, notes, nil
 }

@@ -1,9 +1,7 @@
 package git
 
 import (
-	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,78 +11,34 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 )
 
-// overlayState is an overlay as people edit it: files with lines, of which the
-// kustomization lists all.
-type overlayState map[string][]string
-
-func (o overlayState) clone() overlayState {
-	c := overlayState{}
-	for k, v := range o {
-		c[k] = slices.Clone(v)
+// generateOverlaid makes a trunk of commits that change the plan's position, its
+// overlay and other files.
+func generateOverlaid(t *rapid.T) *worlds {
+	h := &worlds{merges: map[int]bool{}}
+	w := world{
+		shop:    shopState{path: shopFile, cluster: true, position: "gradual@10", bakes: [3]string{"1m", "1m", "1m"}},
+		overlay: map[string]node{}, others: map[string]node{"README.md": {plainMode, "one\n"}, "deploy/other/x.yaml": {plainMode, "x: 1\n"}},
 	}
-	return c
-}
-
-// files are those of the overlay; the kustomization has comments to give lines
-// something to merge with.
-func (o overlayState) files(into map[string]string) {
-	names := []string{}
-	for name, lines := range o {
-		into[overlayDir+"/"+name] = strings.Join(lines, "\n") + "\n"
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	k := "resources:\n"
-	for _, n := range names {
-		k += "# before " + n + "\n\n# what " + n + " is\n- " + n + "\n"
-	}
-	into[overlayFile] = k
-}
-
-func editOverlay(t *rapid.T, o overlayState) {
-	name := rapid.SampledFrom([]string{"a.yaml", "b.yaml", "c.yaml"}).Draw(t, "file")
-	lines, there := o[name]
-	switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
-	case !there:
-		for i := range 12 {
-			lines = append(lines, fmt.Sprintf("%s line %d", name, i))
-		}
-		o[name] = lines
-	case kind == 0:
-		delete(o, name)
-	case kind < 3:
-		i := rapid.IntRange(0, len(lines)).Draw(t, "at")
-		o[name] = slices.Insert(lines, i, fmt.Sprintf("new %d", rapid.IntRange(0, 99).Draw(t, "n")))
-	default:
-		lines[rapid.IntRange(0, len(lines)-1).Draw(t, "line")] = fmt.Sprintf("v%d", rapid.IntRange(0, 3).Draw(t, "value"))
-	}
-}
-
-// generateOverlaid makes a trunk of commits that change the plan, its overlay
-// and other files.
-func generateOverlaid(t *rapid.T) (h *history, trunk []int) {
-	h = &history{merges: map[int]bool{}}
-	o := overlayState{}
-	editOverlay(t, o)
-	position, notes := "gradual@10", "0"
-	tip := 0
+	notes, tip := "0", 0
+	w.editOverlay(t)
 	for range rapid.IntRange(3, 7).Draw(t, "commits") {
-		o = o.clone()
+		w = w.clone()
 		for range rapid.IntRange(0, 3).Draw(t, "edits") {
-			editOverlay(t, o)
+			w.editOverlay(t)
 		}
-		if rapid.IntRange(0, 2).Draw(t, "raise") == 0 {
-			position = rapid.SampledFrom([]string{"setup", "gradual@10", "gradual@25", "gradual@50"}).Draw(t, "position")
+		if chance(t, "raise", 3) {
+			w.shop.position = oneOf(t, "position", "setup", "gradual@10", "gradual@25", "gradual@50")
 		}
 		if rapid.Bool().Draw(t, "note") {
 			notes += "1"
 		}
-		s := snapshot{shop: shopState{path: shopFile}, others: map[string]string{overlayDir + "/notes.txt": notes, "README.md": notes}, raw: overlaid(position)}
-		o.files(s.others)
-		tip = h.commit(s, tip, 0)
-		trunk = append(trunk, tip)
+		for _, name := range []string{overlayDir + "/notes.txt", "docs/a.md"} {
+			w.others[name] = node{plainMode, notes}
+		}
+		tip = h.commit(w, tip, 0)
+		h.trunk = append(h.trunk, tip)
 	}
-	return h, trunk
+	return h
 }
 
 // besideDiffer counts, by path of what the plan reads.
@@ -100,11 +54,11 @@ func TestUndoOfWhatThePlanReadsEqualsGitRevert(t *testing.T) {
 	d := besideDiffer{differ: differ{dir: t.TempDir()}}
 	d.git(t, nil, "init", "-q", "-b", "gen", d.dir)
 	rapid.Check(t, func(rt *rapid.T) {
-		h, trunk := generateOverlaid(rt)
+		h := generateOverlaid(rt)
 		marks := d.load(rt, h)
-		head := marks[trunk[len(trunk)-1]]
+		head := marks[h.trunk[len(h.trunk)-1]]
 		d.git(rt, nil, "reset", "-q", "--hard", head.String())
-		for _, bad := range trunk[1:] {
+		for _, bad := range h.trunk[1:] {
 			d.compareBeside(rt, head, marks[bad])
 			d.git(rt, nil, "reset", "-q", "--hard", head.String())
 		}
@@ -160,7 +114,7 @@ func (d *besideDiffer) compareBeside(t *rapid.T, head, bad plumbing.Hash) {
 	for _, path := range w.reads {
 		d.comparePath(t, x, h, c, p, path, index[path])
 	}
-	for _, path := range []string{overlayDir + "/notes.txt", "README.md"} {
+	for _, path := range []string{overlayDir + "/notes.txt", "docs/a.md"} {
 		if a, b, err := x.both(h.tree, x.tree, path); err != nil || a != b {
 			t.Fatalf("%s was changed: %v", path, err)
 		}

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// accept reports whether the full counts are asked for.
+func accept() bool { return os.Getenv("CHANGEOVER_ACCEPT") != "" }
+
 var (
 	shop  = plan.Key{Namespace: "default", Name: "shop"}
 	epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

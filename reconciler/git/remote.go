@@ -40,8 +40,12 @@ func newRemote(o Options) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
+	client, err := newTransport(ep.Protocol, o)
+	if err != nil {
+		return nil, fmt.Errorf("open repository: %w", err)
+	}
 	return &remote{
-		ep: *ep, client: newTransport(ep.Protocol), auth: o.Auth,
+		ep: *ep, client: client, auth: o.Auth,
 		ref: plumbing.NewBranchReferenceName(o.Branch), timeout: o.Timeout, cloneTimeout: o.CloneTimeout,
 		opening: make(chan struct{}, maxOpening),
 	}, nil
@@ -200,7 +204,14 @@ func (r *remote) push(ctx context.Context, u update, pack []byte) error {
 	}
 	req.Commands = []*packp.Command{{Name: u.ref, Old: u.old, New: u.new}}
 	req.Packfile = io.NopCloser(bytes.NewReader(pack))
-	if _, err := s.ReceivePack(ctx, req); err != nil {
+	report, err := s.ReceivePack(ctx, req)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = ctx.Err() // the client for http hides it
+	case err == nil && report == nil && req.Capabilities.Supports(capability.ReportStatus):
+		err = errors.New("the remote ended before it said what became of the push")
+	}
+	if err != nil {
 		if text := oneLine(said.String()); text != "" && !isContext(err) {
 			err = fmt.Errorf("%w (the remote says: %s)", err, text)
 		}

@@ -153,29 +153,24 @@ func (x *undoing) threeWay(ctx context.Context, c, p *commit) (w threeWay, missi
 		return w, "", err
 	}
 	w.reads = append(base.readPaths(), theirs.readPaths()...)
-	switch {
-	case theirs != nil:
+	if theirs != nil {
 		w.theirs, w.to = theirs.file, theirs.position()
-	default:
-		// The file before may have been there and not readable.
-		e, ok, err := lookup(x.b, p.tree, base.path)
-		if err != nil {
-			return w, "", err
-		}
-		if !ok || !e.isFile() {
-			return w, "added the plan and cannot be reverted", nil
-		}
-		w.theirs = file{base.path, e.hash, e.mode}
 	}
-	if !theirs.ok() {
-		h, err := x.r.standing(ctx, x.u.Key, p)
-		if err != nil {
-			return w, "", err
-		}
-		if h.last == nil {
-			return w, "has no valid version of the plan before it", nil
-		}
-		w.to = h.last.position()
+	if theirs.ok() {
+		return w, "", nil
+	}
+	h, err := x.r.standing(ctx, x.u.Key, p)
+	switch {
+	case err != nil:
+		return w, "", err
+	case theirs == nil && h.path == "":
+		return w, "added the plan and cannot be reverted", nil
+	case h.last == nil:
+		return w, "has no valid version of the plan before it", nil
+	}
+	w.to = h.last.position()
+	if theirs == nil { // a file that does not parse stands for it, maybe elsewhere
+		w.theirs = h.last.file
 	}
 	return w, "", nil
 }
@@ -200,30 +195,78 @@ func (x *undoing) path(w threeWay) (string, error) {
 // merge gives the content of the reverted file. What cannot be merged, or does
 // not make a valid plan, is left as it is but for the position.
 func (x *undoing) merge(w threeWay, ours *decoded) (data []byte, remark string, err error) {
-	now := ours.doc.Source
 	if w.ours.blob == w.theirs.blob {
-		return now, "", nil
+		return ours.doc.Source, "", nil
 	}
-	base, _, err := x.b.blob(w.base.blob, maxFile)
-	if err != nil {
-		return nil, "", err
-	}
-	theirs, _, err := x.b.blob(w.theirs.blob, maxFile)
-	if err != nil {
-		return nil, "", err
-	}
-	merged, clean := theirs, true
-	if w.ours.blob != w.base.blob {
-		merged, clean = mergeLines(base, now, theirs)
-	}
-	if clean {
-		doc, problems := plan.Decode(w.ours.path, merged)
-		if !plan.HasErrors(problems) && doc.Plan.Key() == x.u.Key {
-			return merged, "", nil
+	var texts [2][]byte
+	for i, h := range []plumbing.Hash{w.base.blob, w.theirs.blob} {
+		if texts[i], _, err = x.b.blob(h, maxFile); err != nil {
+			return nil, "", err
 		}
+	}
+	base, theirs := texts[0], texts[1]
+	// Undoing a commit that lowered the plan must not raise it.
+	doc := x.merged(w, base, ours.doc.Source, theirs)
+	if doc != nil && !raises(ours.doc.Plan.Itinerary(), ours.position(), doc.Plan.Spec.Position) && !raises(doc.Plan.Itinerary(), ours.position(), doc.Plan.Spec.Position) {
+		return doc.Source, "", nil
+	}
+	if data, remark, err = x.mergeRest(w, ours, base, theirs); err != nil || data != nil {
+		return data, remark, err
 	}
 	data, remark = positionOnly(w, ours)
 	return data, remark, nil
+}
+
+// merged is the plan that three texts of it give; nil where they conflict, or
+// give none that is valid.
+func (x *undoing) merged(w threeWay, base, ours, theirs []byte) *plan.Document {
+	data, clean := theirs, true
+	if w.ours.blob != w.base.blob {
+		data, clean = mergeLines(base, ours, theirs)
+	}
+	if !clean {
+		return nil
+	}
+	doc, problems := plan.Decode(w.ours.path, data)
+	if plan.HasErrors(problems) || doc.Plan.Key() != x.u.Key {
+		return nil
+	}
+	return doc
+}
+
+// mergeRest merges all but the position, which was moved since: it becomes the
+// lower of what stands and of what was before the commit. The data is nil where
+// the rest is in conflict too.
+func (x *undoing) mergeRest(w threeWay, ours *decoded, base, theirs []byte) (data []byte, remark string, err error) {
+	was, err := x.r.index.decode(x.b, w.base)
+	if err != nil || !was.valid() {
+		return nil, "", err
+	}
+	neutral, err := plan.SetPosition(ours.doc.Source, was.position())
+	if err != nil {
+		return nil, "", nil // not as an error: the position alone can still be tried
+	}
+	rest, clean := mergeLines(base, neutral, theirs)
+	if !clean {
+		return nil, "", nil
+	}
+	to := w.to
+	if raises(ours.doc.Plan.Itinerary(), ours.position(), to) {
+		to = ours.position()
+	}
+	if rest, err = plan.SetPosition(rest, to); err != nil {
+		return nil, "", nil
+	}
+	if doc, problems := plan.Decode(w.ours.path, rest); plan.HasErrors(problems) || doc.Plan.Key() != x.u.Key {
+		return nil, "", nil
+	}
+	return rest, fmt.Sprintf("The position in %q was changed since, and is %s.", w.ours.path, to), nil
+}
+
+// raises reports whether going from one stop to another is forward.
+func raises(it plan.Itinerary, from, to plan.Position) bool {
+	i, j := it.Index(from), it.Index(to)
+	return i >= 0 && j > i
 }
 
 // positionOnly is the plan's file as it stands, with the position set back.

@@ -19,17 +19,16 @@ func TestChangesAreTheSameReadAtOnceOrBitByBit(t *testing.T) {
 	d.git(t, nil, "init", "-q", "-b", "gen", d.dir)
 	seen := map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &history{merges: map[int]bool{}}
+		h := &worlds{merges: map[int]bool{}}
 		var trunk []int
 		tip := 0
 		for i := range rapid.IntRange(1, 10).Draw(rt, "commits") {
-			s := snapshot{others: map[string]string{"README.md": fmt.Sprintln(i)}}
-			s.shop.path = rapid.SampledFrom([]string{shopFile, "plans/b.yaml"}).Draw(rt, "path")
-			s.raw = rapid.SampledFrom([]string{
+			path := rapid.SampledFrom([]string{shopFile, "plans/b.yaml"}).Draw(rt, "path")
+			text := rapid.SampledFrom([]string{
 				shopPlan("setup"), shopPlan("gradual@10"), shopPlan("gradual@25"), shopPlan("gradual@25", "bake: 10m", "bake: 1m"),
 				shopPlan("gradual@11"), "apiVersion: [\n", shopPlan("setup", "name: shop", "name: other"),
 			}).Draw(rt, "file")
-			tip = h.commit(s, tip, 0)
+			tip = h.commitTree(map[string]node{"README.md": {plainMode, fmt.Sprintln(i)}, path: {plainMode, text}}, tip, 0)
 			trunk = append(trunk, tip)
 		}
 		marks := d.load(rt, h)

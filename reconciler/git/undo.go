@@ -279,18 +279,57 @@ func (x *undoing) restore(ctx context.Context, at file, pending []*commit) error
 			return mismatch(err.Error())
 		}
 	}
-	tree, err := x.b.set(x.tree, at.path, &entry{mode: at.mode, hash: x.b.put(plumbing.BlobObject, data)})
-	if err != nil {
-		return err
-	}
-	x.note("%q at head is not valid; the whole file was restored from %s", at.path, rev.Short())
-	if tree, err = x.restoreBeside(ctx, tree, c, f, at.path); err != nil {
-		return err
-	}
-	if tree != x.tree {
-		x.commit(tree, pending, plan.Position{}, x.u.Target, x.notes)
+	// What it reads is named from where it lies: where it was moved since, it
+	// may be valid only in its old place.
+	for _, path := range []string{at.path, f.path} {
+		tree, notes, err := x.restoreTo(ctx, path, at, c, f, data)
+		if err != nil {
+			return err
+		}
+		now, err := x.r.index.find(ctx, x.b, tree, x.u.Key)
+		if err != nil {
+			return err
+		}
+		if !now.ok() && path != f.path {
+			continue
+		}
+		x.note("%q at head is not valid; the whole file was restored from %s", at.path, rev.Short())
+		for _, n := range notes {
+			x.note("%s", n)
+		}
+		if tree != x.tree {
+			x.commit(tree, pending, plan.Position{}, x.u.Target, x.notes)
+		}
+		break
 	}
 	return x.check(ctx, plan.Position{})
+}
+
+// restoreTo makes the tree in which the plan's file has the data at a path, and
+// what it reads is as it was.
+func (x *undoing) restoreTo(ctx context.Context, path string, at file, from *commit, f *found, data []byte) (plumbing.Hash, []string, error) {
+	tree := x.tree
+	if path != at.path {
+		free, err := x.free(tree, path)
+		if err != nil {
+			return tree, nil, err
+		}
+		if _, taken, err := lookup(x.b, tree, path); err != nil || taken || !free {
+			return tree, nil, err
+		}
+		if tree, err = x.b.set(tree, at.path, nil); err != nil {
+			return tree, nil, err
+		}
+	}
+	tree, err := x.b.set(tree, path, &entry{mode: at.mode, hash: x.b.put(plumbing.BlobObject, data)})
+	if err != nil {
+		return tree, nil, err
+	}
+	tree, notes, err := x.restoreBeside(ctx, tree, from, f, at.path)
+	if path != at.path {
+		notes = append(notes, fmt.Sprintf("it was put back from %q to %q", at.path, path))
+	}
+	return tree, notes, err
 }
 
 // commit makes one revert on top of the tip. It undoes the first of the

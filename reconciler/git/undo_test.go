@@ -270,9 +270,18 @@ func TestUndoNeverRaises(t *testing.T) {
 		bad := f.commit("up, and more", shopFile, shopPlan("gradual@25", "bake: 10m", "bake: 1m"))
 		f.commit("down", shopFile, shopPlan("setup", "bake: 10m", "bake: 1m"))
 		f.push()
-		before := f.hostHead()
 		p := push(t, f.open(), undo("gradual@25", "gradual@10", bad))
-		if p.Outcome != reconciler.PushedNothing || f.hostHead() != before || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "left as it is") {
+		if p.Outcome != reconciler.PushedHead || f.shown(shopFile) != shopPlan("setup") || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], "and is setup") {
+			t.Errorf("got %+v", p)
+		}
+	})
+	t.Run("nor with a commit that lowered", func(t *testing.T) {
+		f := newFixture(t)
+		f.promote("gradual@25")
+		bad := f.commit("down, and more", shopFile, shopPlan("setup", "bake: 10m", "bake: 1m"))
+		f.push()
+		p := push(t, f.open(), undo("setup", "setup", bad))
+		if p.Outcome != reconciler.PushedHead || f.shown(shopFile) != shopPlan("setup") {
 			t.Errorf("got %+v", p)
 		}
 	})
