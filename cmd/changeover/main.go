@@ -134,6 +134,7 @@ Exit codes: 0 in order, 1 findings, 2 wrong use, 3 could not run.`,
 	root.AddCommand(
 		a.runCommand(),
 		a.validateCommand(),
+		a.diffCommand(),
 		a.renderCommand(),
 		a.testCommand(),
 		a.simulateCommand(),

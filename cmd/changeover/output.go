@@ -22,6 +22,8 @@ const (
 	formatWide  = "wide"
 	formatJSON  = "json"
 	formatYAML  = "yaml"
+
+	formatMarkdown = "markdown"
 )
 
 // outputFlag is -o of one subcommand.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 )
@@ -17,7 +19,12 @@ func (r *Repository) Plans(ctx context.Context, rev plan.Revision) ([]reconciler
 	if err != nil {
 		return nil, err
 	}
-	files, err := r.index.files(ctx, r.store, c.tree)
+	return plansAt(ctx, r.index, r.store, c.tree, rev)
+}
+
+// plansAt lists the plans in a tree, by path.
+func plansAt(ctx context.Context, x *index, o objects, root plumbing.Hash, rev plan.Revision) ([]reconciler.PlanFile, error) {
+	files, err := x.files(ctx, o, root)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +34,7 @@ func (r *Repository) Plans(ctx context.Context, rev plan.Revision) ([]reconciler
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		d, err := r.index.at(r.store, c.tree, f)
+		d, err := x.at(o, root, f)
 		if err != nil {
 			return nil, err
 		}

@@ -39,6 +39,8 @@ var table = []row{
 	{folders: []string{"render/*"}, ours: []string{"plan", "render"}, pure: true, others: []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
 	{folders: []string{"reconciler/decide"}, ours: []string{"plan", "gates"}, pure: true},
 	{folders: []string{"reconciler/timeline"}, ours: []string{"plan", "gates", "reconciler/decide"}, pure: true},
+	{folders: []string{"reconciler/review"}, ours: []string{"plan", "gates", "gates/lint", "render", "render/*", "reconciler/decide"}, pure: true,
+		others: []string{"sigs.k8s.io/yaml", "github.com/rogpeppe/go-internal/diff"}},
 	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/webhook"}},
