@@ -24,6 +24,7 @@ const (
 	formatYAML  = "yaml"
 
 	formatMarkdown = "markdown"
+	formatGitHub   = "github"
 )
 
 // outputFlag is -o of one subcommand.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/changeover-dev/changeover/gates/lint"
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/review"
 )
 
 // validateReport is what `validate -o json` prints.
@@ -34,15 +35,20 @@ it, or above everything for the whole file.`,
 		Example: `  changeover validate
   changeover validate --strict plans/shop.yaml
   changeover validate --codes
+  changeover validate -o github plans/
+  changeover validate -o markdown plans/ >> "$GITHUB_STEP_SUMMARY"
   git show HEAD:plans/shop.yaml | changeover validate -`,
 	}
-	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
+	out := addOutput(cmd, formatText, formatJSON, formatYAML, formatMarkdown, formatGitHub)
 	strict := cmd.Flags().Bool("strict", false, "end with 1 for warnings too")
 	codes := cmd.Flags().Bool("codes", false, "list the codes of the warnings and do nothing else")
 	cmd.RunE = a.does(func(_ context.Context, args []string) error {
 		if *codes {
 			if len(args) > 0 || *strict {
 				return usageError("--codes looks at no plan: give it alone")
+			}
+			if out.value == formatMarkdown || out.value == formatGitHub {
+				return usageError("--codes is printed as text, json or yaml")
 			}
 			return a.listCodes(out)
 		}
@@ -52,7 +58,7 @@ it, or above everything for the whole file.`,
 		f := a.readPlans(args)
 		f.lint()
 		// Where nothing could be read there is nothing to sum up.
-		if len(f.docs) > 0 || len(f.problems) > 0 || out.structured() {
+		if len(f.docs) > 0 || len(f.problems) > 0 || out.value != formatText {
 			if err := a.reportValidation(f, out); err != nil {
 				return err
 			}
@@ -98,6 +104,14 @@ func (a *app) listCodes(out *outputFlag) error {
 }
 
 func (a *app) reportValidation(f planFiles, out *outputFlag) error {
+	switch out.value {
+	case formatMarkdown:
+		a.printf("%s", review.ProblemsMarkdown(len(f.docs), f.problems))
+		return nil
+	case formatGitHub:
+		a.printf("%s", annotations(f.problems, a.getenv("GITHUB_WORKSPACE")))
+		return nil
+	}
 	if out.structured() {
 		r := validateReport{Plans: len(f.docs), Problems: f.problems}
 		if r.Problems == nil {

@@ -152,7 +152,7 @@ func (c *Clone) workingTree(ctx context.Context) (plumbing.Hash, error) {
 	index := filepath.Join(c.scratch, "index")
 	if at, err := c.git(ctx, "rev-parse", "--path-format=absolute", "--git-path", "index"); err == nil {
 		// With the clone's own index only files that changed are read.
-		if err := copyFile(index, at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := copyIndex(index, at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return plumbing.ZeroHash, fmt.Errorf("read the index: %w", err)
 		}
 	}
@@ -172,21 +172,30 @@ func (c *Clone) workingTree(ctx context.Context) (plumbing.Hash, error) {
 	return c.working, nil
 }
 
-func copyFile(to, from string) error {
+// copyIndex copies a clone's index with its time: of files that changed in the
+// second in which the index was written, git tells by that whether to read them.
+func copyIndex(to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }()
+	was, err := in.Stat()
+	if err != nil {
+		return err
+	}
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = io.Copy(out, in); err != nil {
-		_ = out.Close()
+	_, err = io.Copy(out, in)
+	if closed := out.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
 		return err
 	}
-	return out.Close()
+	return os.Chtimes(to, was.ModTime(), was.ModTime())
 }
 
 // root is the tree of a commit, or the working tree where rev is empty.

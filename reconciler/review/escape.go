@@ -8,7 +8,7 @@ import (
 
 // Texts of a plan go into Markdown in one of two ways only, prose and code, and
 // into fenced blocks by fence. In the first two every character that is no
-// letter, digit or blank is a numeric entity, so that none can be Markdown, HTML
+// letter, digit, blank or plain mark is a numeric entity, so that none can be Markdown, HTML
 // or an address; and what forges look for in the text that comes of it, such as
 // @mentions, #issues and !requests, is broken by a blank without width.
 
@@ -30,6 +30,9 @@ func code(s string) string {
 // follows.
 const sigils = "@#!$%~&^:/-"
 
+// plainMarks mean nothing in Markdown or HTML where text may stand.
+const plainMarks = `,;?"'`
+
 func escape(s string, most int, words bool) string {
 	runes := []rune(strings.ToValidUTF8(s, "?"))
 	cut := len(runes) > most
@@ -43,7 +46,7 @@ func escape(s string, most int, words bool) string {
 			b.WriteByte(' ')
 		case !unicode.IsGraphic(r):
 			b.WriteByte('?')
-		case unicode.IsLetter(r), r >= '0' && r <= '9':
+		case unicode.IsLetter(r), r >= '0' && r <= '9', strings.ContainsRune(plainMarks, r):
 			b.WriteRune(r)
 		default:
 			fmt.Fprintf(&b, "&#%d;", r)
