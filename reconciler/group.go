@@ -95,6 +95,7 @@ func (t *turn) gather(ctx context.Context) error {
 	}
 	w.takePush(ctx)
 	w.takeProposal(ctx)
+	w.offerRevert()
 	t.in.Record = w.rec
 	return nil
 }

@@ -244,3 +244,18 @@ type Entry struct {
 type Notifier interface {
 	Notify(ctx context.Context, key plan.Key, e Entry, page bool)
 }
+
+// PullRequests opens pull requests for branches that wait to be merged. It must
+// not block. The same is asked for again and again, after a restart too: it
+// opens one, and none where a person closed it.
+type PullRequests interface {
+	Open(p PullRequest)
+}
+
+// PullRequest is one to be opened, against the watched branch.
+type PullRequest struct {
+	Key    plan.Key
+	Branch string
+	Title  string
+	Body   string
+}

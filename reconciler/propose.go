@@ -52,6 +52,8 @@ func (w *worker) startPropose(ctx context.Context, d decide.Decision) {
 			w.log.Error("the next stop could not be proposed; it is tried again", "stop", p.stop.String(), "err", err.Error())
 		} else {
 			w.log.Info("proposed", "stop", p.stop.String(), "branch", branch)
+			w.offer(branch, fmt.Sprintf("%s: %s", w.key.Name, p.stop),
+				fmt.Sprintf("The gates of %s allow plan %s to go on to %s.\n\nWhat happens next: once this is merged, the daemon goes there, as the gates allow.", from, w.key, p.stop))
 			p.news = &Entry{
 				At: w.r.o.Now(), Verb: decide.Hold, Reason: decide.Proposed, From: from, To: p.stop,
 				Message: fmt.Sprintf("%s is proposed on branch %s: merge it to go on", p.stop, branch),
@@ -73,4 +75,21 @@ func (w *worker) takeProposal(ctx context.Context) {
 	if news != nil {
 		w.append(ctx, *news, false)
 	}
+}
+
+// offer has a pull request opened where a forge is configured.
+func (w *worker) offer(branch, title, body string) {
+	if o := w.r.o.PullRequests; o != nil && w.r.fenced() == nil {
+		o.Open(PullRequest{Key: w.key, Branch: branch, Title: title, Body: body})
+	}
+}
+
+// offerRevert has one opened for the revert that the branch refused.
+func (w *worker) offerRevert() {
+	p := w.rec.Pending
+	if p == nil || p.Branch == "" {
+		return
+	}
+	w.offer(p.Branch, fmt.Sprintf("Roll back %s from %s to %s", w.key.Name, p.From, p.Target),
+		fmt.Sprintf("%s\n\nWhat happens next: the plan is held at %s, and the branch still declares %s. Once this is merged, they agree again.", p.Message, p.Target, p.From))
 }

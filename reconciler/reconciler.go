@@ -39,8 +39,10 @@ type Options struct {
 	Sampler  Sampler
 	Recorder Recorder
 	Notifier Notifier
-	Now      func() time.Time
-	Log      *slog.Logger
+	// PullRequests is nil where no forge is configured.
+	PullRequests PullRequests
+	Now          func() time.Time
+	Log          *slog.Logger
 
 	Interval      time.Duration // between evaluations of a plan; 15s where zero
 	GitInterval   time.Duration // between readings of the remote; 15s where zero

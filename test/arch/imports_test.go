@@ -45,6 +45,7 @@ var table = []row{
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/webhook"}},
 	{folders: []string{"reconciler/forge"}, ours: []string{"plan"}},
+	{folders: []string{"reconciler/pulls"}, ours: []string{"plan", "reconciler", "reconciler/forge"}},
 	// Evidence in records, entries and statuses is gates.Results: what keeps
 	// or shows it may name that type.
 	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
