@@ -50,6 +50,9 @@ func (d *daemon) serveHook(ctx context.Context) ([]served, error) {
 			if loop := d.plans.loop.Load(); loop != nil {
 				loop.Refresh()
 			}
+			if pulls := d.pulls.Load(); pulls != nil {
+				pulls.Wake()
+			}
 		},
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ that cannot be read and of which there is no copy, an address in use).`,
 		Args: noArguments,
 	}
 	var f runFlags
-	f.add(cmd, a.getenv("CHANGEOVER_STATE_DIR"))
+	f.add(cmd, a.getenv)
 	cmd.RunE = a.does(func(ctx context.Context, _ []string) error {
 		if err := f.check(); err != nil {
 			return err

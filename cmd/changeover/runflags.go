@@ -17,6 +17,8 @@ type runFlags struct {
 	lease                                   leaseFlags
 	rendered                                renderedFlags
 	hook                                    hookFlags
+	forge                                   forgeFlags
+	forgeInterval                           time.Duration
 	stateDir, gitDir, prometheus            string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridgeConfig                            string
@@ -30,15 +32,17 @@ type runFlags struct {
 // daemonAuthor of the commits that the daemon makes.
 const daemonAuthor = "Changeover <changeover@localhost>"
 
-func (f *runFlags) add(cmd *cobra.Command, stateDir string) {
+func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	f.gitFlags.add(cmd, daemonAuthor)
 	f.kube.add(cmd)
 	f.lease.add(cmd)
 	f.rendered.add(cmd)
 	f.hook.add(cmd)
+	f.forge.add(cmd, getenv)
 	flags := cmd.Flags()
+	flags.DurationVar(&f.forgeInterval, "forge-interval", time.Minute, "how often the forge is asked for pull requests; a webhook has it asked at once")
 	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
-	flags.StringVar(&f.stateDir, "state-dir", stateDir, "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
+	flags.StringVar(&f.stateDir, "state-dir", getenv("CHANGEOVER_STATE_DIR"), "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
 	flags.StringVar(&f.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
 	flags.StringVar(&f.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
@@ -69,7 +73,7 @@ func (f *runFlags) check() error {
 	if _, err := f.options(); err != nil {
 		return err
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check()} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check(), f.forge.check(f.repo)} {
 		if err != nil {
 			return err
 		}
@@ -86,7 +90,7 @@ func (f *runFlags) check() error {
 	}{
 		{"--interval", f.interval, 100 * time.Millisecond}, {"--git-interval", f.gitInterval, 100 * time.Millisecond},
 		{"--drift-interval", f.driftInterval, 100 * time.Millisecond}, {"--git-max-age", f.gitMaxAge, f.gitInterval}, {"--cooldown", f.cooldown, 0},
-		{"--no-data-alert", f.noDataAlert, f.interval},
+		{"--no-data-alert", f.noDataAlert, f.interval}, {"--forge-interval", f.forgeInterval, 100 * time.Millisecond},
 	} {
 		if d.value < d.least {
 			return usageError("%s %s is too short: want at least %s", d.flag, d.value, d.least)

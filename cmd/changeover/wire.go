@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
+	"github.com/changeover-dev/changeover/reconciler/pulls"
 	"github.com/changeover-dev/changeover/reconciler/record"
 	"github.com/changeover-dev/changeover/render/kustomize"
 )
@@ -34,6 +36,7 @@ type daemon struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	plans   plansNow
+	pulls   atomic.Pointer[pulls.Watcher] // nil without a forge, and before this daemon leads
 }
 
 // run works until ctx ends: at once, or with an election while it leads.
@@ -109,7 +112,7 @@ func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenc
 		return nil, err
 	}
 	o.Source = w.repo
-	if err := d.wireCluster(f, w, &o, log, fenced); err != nil {
+	if err := errors.Join(d.wireCluster(f, w, &o, log, fenced), d.wireForge(f, w, &o, log)); err != nil {
 		return nil, errors.Join(err, w.repo.Close())
 	}
 	o.Check = withCluster(o.Check, o)
