@@ -29,7 +29,7 @@ const (
 )
 
 var (
-	status  = forge.Status{Context: "changeover/shop", State: forge.Failure, Description: "1 problem: plan.yaml:7: unknown stop", URL: "https://changeover.example.com/plans/default/shop"}
+	status  = forge.Status{Context: "changeover/shop", State: forge.Failure, Description: "1 problem: plan.yaml:7: unknown stop", URL: "https://changeover.example.com/plans/default/shop", Branch: branch}
 	newPull = forge.NewPull{Branch: branch, Base: "main", Title: "Advance shop from gradual@10 to gradual@25", Body: "Merge it to go on."}
 )
 

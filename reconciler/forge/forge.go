@@ -55,6 +55,9 @@ type Status struct {
 	State       State
 	Description string // cut to 140 characters
 	URL         string // may be empty
+	// Branch that the commit is on, also in a fork: GitLab wants it. It is
+	// nothing by which statuses differ.
+	Branch string
 }
 
 // StatusContext is the name of the status for a plan.

@@ -111,7 +111,7 @@ type hubStatuses struct {
 func (s *hubStatuses) value() []Status {
 	var out []Status
 	for _, s := range s.Statuses {
-		out = append(out, Status{s.Context, s.State, s.Description, s.TargetURL})
+		out = append(out, Status{Context: s.Context, State: s.State, Description: s.Description, URL: s.TargetURL})
 	}
 	return out
 }

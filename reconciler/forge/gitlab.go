@@ -104,7 +104,7 @@ func (ss *labStatuses) value() []Status {
 	var out []Status
 	for _, s := range *ss {
 		if s.ID == newest[s.Name] {
-			out = append(out, Status{s.Name, fromLab(s.Status), s.Description, s.TargetURL})
+			out = append(out, Status{Context: s.Name, State: fromLab(s.Status), Description: s.Description, URL: s.TargetURL})
 		}
 	}
 	return out
@@ -123,12 +123,15 @@ type labStatus struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	TargetURL   string `json:"target_url,omitempty"`
+	Ref         string `json:"ref,omitempty"`
 }
 
+// setStatus names the branch: where none of the project holds the commit, as
+// for a fork, the status is refused without it.
 func (g gitlab) setStatus(commit string, s Status) call {
 	return call{
 		name: "set-status", does: "set the status", method: http.MethodPost, path: g.path("/statuses/%s", commit),
-		body: labStatus{labStates[s.State], s.Context, s.Description, s.URL},
+		body: labStatus{labStates[s.State], s.Context, s.Description, s.URL, s.Branch},
 	}
 }
 

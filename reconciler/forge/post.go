@@ -49,6 +49,7 @@ func (c *Client) SetStatus(ctx context.Context, commit string, s Status) (change
 	s.Description = shorten(strings.Join(strings.Fields(s.Description), " "), maxDescription)
 	there := func() (bool, error) {
 		now, err := c.statusOf(ctx, commit, s.Context)
+		now.Branch = s.Branch
 		return now == s, err
 	}
 	return c.unless(ctx, there, c.d.setStatus(commit, s), nil)

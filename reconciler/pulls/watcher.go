@@ -209,7 +209,7 @@ func (w *Watcher) tell(ctx context.Context, p forge.Pull) (did bool, err error) 
 		return true, err
 	}
 	for _, v := range report.Plans[:min(len(report.Plans), maxStatuses)] {
-		s := forge.Status{Context: forge.StatusContext(v.Key), State: forge.Success, Description: v.Text}
+		s := forge.Status{Context: forge.StatusContext(v.Key), State: forge.Success, Description: v.Text, Branch: p.Branch}
 		if !v.OK {
 			s.State = forge.Failure
 		}
