@@ -42,19 +42,19 @@ What is in effect is taken to be what the base declares. A change is not allowed
 does not validate, where it removes the stop that is in effect (from the itinerary, or with the whole plan), where it
 names another gateway past the first stop, and where gateway or cluster cannot be rendered.
 
-Gates are listed, and evaluated as of now with --prometheus.`,
+Gates are listed, and evaluated as of now with --prometheus, each as if the plan stood at the first of its stops.
+
+With -o json the output is {base, head, legal, evaluated, plans, unchanged}; plans is never null, and of each plan key,
+kind, file, from, to, way, later, does, illegal, holds, gates, problems, gateway and cluster tell what the text tells.
+kind is one of invalid, new, removed, raise, lower, elsewhere, content, suspend and cascade, which is a plan that goes
+back as one does that it depends on. -o markdown is for a comment of a pull request, and has at most 60,000 bytes.`,
 		Example: `  # What would the work in this folder do?
   changeover diff --base main
   # What would a branch do, with the gates as they are now?
   changeover diff --base origin/main --head my-branch --merge-base plans/ --prometheus http://localhost:9090
   # A comment for a pull request.
   changeover diff --base HEAD^1 --head HEAD -o markdown`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError("one PATH is wanted, not %d arguments (%q)", len(args), args)
-			}
-			return nil
-		},
+		Args: onePath,
 	}
 	f := &diffFlags{}
 	f.add(cmd)
@@ -81,6 +81,13 @@ Gates are listed, and evaluated as of now with --prometheus.`,
 		return nil
 	})
 	return cmd
+}
+
+func onePath(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError("one PATH is wanted, not %d arguments (%q)", len(args), args)
+	}
+	return nil
 }
 
 func (a *app) diff(ctx context.Context, f *diffFlags, folder string) (review.Review, error) {
@@ -142,6 +149,8 @@ type revisions interface {
 	Plans(ctx context.Context, rev plan.Revision) ([]reconciler.PlanFile, error)
 	Files(ctx context.Context, rev plan.Revision) (fs.FS, error)
 }
+
+var _, _ revisions = (*git.Clone)(nil), (*git.Repository)(nil)
 
 // reviewOf reviews the change from one revision to another.
 func reviewOf(ctx context.Context, from revisions, base, head review.Side, o review.Options) (review.Review, error) {

@@ -10,11 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/review"
 	"github.com/changeover-dev/changeover/render"
-	"github.com/changeover-dev/changeover/render/bridge"
-	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/kustomize"
-	"github.com/changeover-dev/changeover/render/nginx"
 )
 
 // rendered is what `render -o json` prints.
@@ -156,67 +154,19 @@ func stopList(it plan.Itinerary) string {
 
 // renderAt renders gateway and cluster of a stop.
 func renderAt(doc *plan.Document, stop plan.Position) (rendered, error) {
-	p := doc.Plan
-	r := rendered{Plan: p.Key(), Stop: stop}
-	var err error
-	switch g := p.Spec.Gateway; {
-	case g == nil:
-	case g.NGINX != nil:
-		err = r.nginx(p)
-	case g.Bridge != nil:
-		err = r.bridge(p)
-	case g.GatewayAPI != nil:
-		err = r.gatewayAPI(p)
-	}
-	if err == nil {
-		err = r.cluster(doc)
-	}
+	r := rendered{Plan: doc.Plan.Key(), Stop: stop}
+	kind, hash, files, err := review.Gateway(doc.Plan, stop)
 	if err != nil {
 		return r, finding("%w", err)
 	}
+	r.Gateway, r.Hash = kind, hash
+	for _, f := range files {
+		r.Files = append(r.Files, renderedFile(f))
+	}
+	if err := r.cluster(doc); err != nil {
+		return r, finding("%w", err)
+	}
 	return r, nil
-}
-
-func (r *rendered) nginx(p *plan.Plan) error {
-	f, err := nginx.Render(p, r.Stop)
-	if err != nil {
-		return err
-	}
-	r.Gateway, r.Hash = "nginx", f.Hash
-	r.Files = []renderedFile{
-		{p.Metadata.Name + ".upstreams.conf", string(f.Upstreams)},
-		{p.Metadata.Name + ".maps.conf", string(f.Maps)},
-		{p.Metadata.Name + ".locations.conf", string(f.Locations)},
-	}
-	return nil
-}
-
-func (r *rendered) bridge(p *plan.Plan) error {
-	c, err := bridge.Render(p, r.Stop)
-	if err != nil {
-		return err
-	}
-	b, err := c.Encode()
-	if err != nil {
-		return err
-	}
-	r.Gateway, r.Hash = "bridge", c.Hash
-	r.Files = []renderedFile{{"bridge.json", string(b)}}
-	return nil
-}
-
-func (r *rendered) gatewayAPI(p *plan.Plan) error {
-	o, err := gatewayapi.Render(p, r.Stop)
-	if err != nil {
-		return err
-	}
-	b, err := yaml.Marshal(o)
-	if err != nil {
-		return fmt.Errorf("write the HTTPRoute as YAML: %w", err)
-	}
-	r.Gateway = "gatewayAPI"
-	r.Files = []renderedFile{{"httproute.yaml", string(b)}}
-	return nil
 }
 
 // cluster builds the kustomization of the stop's phase, if it has one.
