@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -126,9 +128,57 @@ func (r *Reconciler) poll(ctx context.Context) {
 		r.regroup()
 		r.mu.Unlock()
 	}
-	if old.head != b.head || old.err != "" {
+	switch {
+	case old.head == "" || old.err != "":
 		r.wakeAll()
+	case old.head != b.head:
+		r.wakeConcerned(ctx, old, b)
 	}
+}
+
+// wakeConcerned wakes the plans for which the new head is news. In a repository
+// with much else in it most commits are none of theirs.
+func (r *Reconciler) wakeConcerned(ctx context.Context, old, now branch) {
+	if on, err := r.o.Source.Contains(ctx, now.head, old.head); err != nil || !on {
+		r.wakeAll() // rewritten: what was seen may be gone
+		return
+	}
+	r.mu.Lock()
+	keys := slices.Collect(maps.Keys(r.plans))
+	r.mu.Unlock()
+	var rest []plan.Key // what is seen at once does not wait for what must be asked
+	for _, key := range keys {
+		was, is := old.plans[key], now.plans[key]
+		if was.version.IsZero() || was.version.Plan != is.version.Plan || was.version.Content != is.version.Content ||
+			!slices.Equal(was.problems, is.problems) {
+			r.enqueue(key)
+			continue
+		}
+		rest = append(rest, key)
+	}
+	for _, key := range rest {
+		if r.concerned(ctx, now.plans[key].version.Plan, old.head, now.head) {
+			r.enqueue(key)
+		}
+	}
+}
+
+// concerned reports whether the commits after a head say something about a plan
+// that is the same at both: lift a hold, or approve. What cannot be read may.
+func (r *Reconciler) concerned(ctx context.Context, p *plan.Plan, old, now plan.Revision) bool {
+	changes, err := r.o.Source.Changes(ctx, p.Key(), old, now)
+	if err != nil || len(changes) > 0 {
+		return true
+	}
+	if len(p.Spec.Roles) == 0 {
+		return false
+	}
+	was, problems, err := r.o.Source.Approvals(ctx, p.Key(), old)
+	if err != nil {
+		return true
+	}
+	is, more, err := r.o.Source.Approvals(ctx, p.Key(), now)
+	return err != nil || !reflect.DeepEqual(was, is) || !slices.Equal(problems, more)
 }
 
 func (r *Reconciler) wakeAll() {
