@@ -107,7 +107,7 @@ func (a *app) diff(ctx context.Context, f *diffFlags, folder string) (review.Rev
 	case !fi.IsDir():
 		return review.Review{}, usageError("PATH %q is no folder: name the folder in which the plans are", folder)
 	}
-	clone, err := git.OpenClone(ctx, folder, kustomize.Reads)
+	clone, err := git.OpenClone(ctx, folder, kustomize.Reads, os.Environ())
 	if err != nil {
 		return review.Review{}, err
 	}

@@ -95,6 +95,7 @@ func inOneLine(p review.Plan) string {
 		return "Changes with a plan that it depends on"
 	case review.Removed:
 		return "The plan is removed"
+	default:
 	}
 	if p.Live {
 		return fmt.Sprintf("Live content changes at %s", p.To)

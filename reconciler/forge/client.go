@@ -146,6 +146,6 @@ func (c *Client) list(ctx context.Context, q pullQuery) ([]Pull, error) {
 			return out, nil
 		}
 	}
-	c.o.Log.Warn("there are more pull requests than are looked at", "looked at", len(out))
+	c.o.Log.Warn("there are more pull requests than are looked at", "looked_at", len(out))
 	return out, nil
 }

@@ -109,7 +109,7 @@ func TestAnotherTokenCountsAtOnce(t *testing.T) {
 	if strings.Join(shown, ",") != "token first,token second" {
 		t.Errorf("it showed %q", shown)
 	}
-	for _, bad := range []string{"", "two canaries", "canary\ncanary", strings.Repeat("canary", 1000)} {
+	for _, bad := range []string{"", "two canaries", "canary\nline", strings.Repeat("canary", 1000)} {
 		if err := os.WriteFile(o.TokenFile, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}

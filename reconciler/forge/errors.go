@@ -1,7 +1,6 @@
 package forge
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,13 +72,4 @@ func (c *Client) refused(cl call, code int, words string) *Error {
 		e.Hint = fmt.Sprintf("%s is not there, or the token may not see it: it needs %s", c.o.Place.Project, needs)
 	}
 	return e
-}
-
-// codeOf is the code of an error's answer; 0 where there is none.
-func codeOf(err error) int {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Code
-	}
-	return 0
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -35,8 +36,9 @@ type Clone struct {
 }
 
 // OpenClone opens the clone in which a folder lies, for plans below that folder.
-// Reads is as in Options. The context ends what the clone does, until Close.
-func OpenClone(ctx context.Context, folder string, reads func(fs.FS, *plan.Document) ([]string, []plan.Problem)) (*Clone, error) {
+// Reads is as in Options. Git's own processes get the environment, as os.Environ
+// gives it. The context ends what the clone does, until Close.
+func OpenClone(ctx context.Context, folder string, reads func(fs.FS, *plan.Document) ([]string, []plan.Problem), environ []string) (*Clone, error) {
 	abs, err := filepath.Abs(folder)
 	if err != nil {
 		return nil, err
@@ -57,10 +59,12 @@ func OpenClone(ctx context.Context, folder string, reads func(fs.FS, *plan.Docum
 	objects, err := c.git(ctx, "rev-parse", "--path-format=absolute", "--git-path", "objects")
 	if err == nil {
 		others := objects
-		if more := os.Getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES"); more != "" {
-			others += string(os.PathListSeparator) + more
+		for _, e := range environ {
+			if more, ok := strings.CutPrefix(e, "GIT_ALTERNATE_OBJECT_DIRECTORIES="); ok && more != "" {
+				others += string(os.PathListSeparator) + more
+			}
 		}
-		c.env = append(os.Environ(), "GIT_OBJECT_DIRECTORY="+filepath.Join(c.scratch, "objects"), "GIT_ALTERNATE_OBJECT_DIRECTORIES="+others)
+		c.env = append(slices.Clone(environ), "GIT_OBJECT_DIRECTORY="+filepath.Join(c.scratch, "objects"), "GIT_ALTERNATE_OBJECT_DIRECTORIES="+others)
 		err = os.Mkdir(filepath.Join(c.scratch, "objects"), 0o700)
 	}
 	if err == nil {

@@ -24,7 +24,7 @@ func overlaidPlan(position string) string {
 
 func openClone(t testing.TB, folder string) *Clone {
 	t.Helper()
-	c, err := OpenClone(t.Context(), folder, kustomize.Reads)
+	c, err := OpenClone(t.Context(), folder, kustomize.Reads, os.Environ())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestWhatACloneCannotFindIsSaid(t *testing.T) {
 	if _, err := c.MergeBase(t.Context(), other, f.rev("main")); err == nil || !strings.Contains(err.Error(), "no common ancestor") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := OpenClone(t.Context(), t.TempDir(), nil); err == nil || !strings.Contains(err.Error(), "not a git repository") {
+	if _, err := OpenClone(t.Context(), t.TempDir(), nil, os.Environ()); err == nil || !strings.Contains(err.Error(), "not a git repository") {
 		t.Errorf("got %v", err)
 	}
 }

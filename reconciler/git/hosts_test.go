@@ -131,11 +131,6 @@ func (f *fixture) once(name, script string) {
 	f.hook(name, `[ "$1" = refs/heads/main ] || [ -z "$1" ] || exit 0; [ -e struck ] && exit 0; touch struck; `+script)
 }
 
-func (f *fixture) struck() bool {
-	_, err := os.Stat(filepath.Join(f.bare, "struck"))
-	return err == nil
-}
-
 func (f *fixture) lift() {
 	f.t.Helper()
 	for _, name := range []string{"update", "pre-receive", "post-receive"} {

@@ -242,9 +242,9 @@ func (x *undoing) mergeRest(w threeWay, ours *decoded, base, theirs []byte) (dat
 	if err != nil || !was.valid() {
 		return nil, "", err
 	}
-	neutral, err := plan.SetPosition(ours.doc.Source, was.position())
-	if err != nil {
-		return nil, "", nil // not as an error: the position alone can still be tried
+	neutral := withPosition(ours.doc.Source, was.position())
+	if neutral == nil {
+		return nil, "", nil
 	}
 	rest, clean := mergeLines(base, neutral, theirs)
 	if !clean {
@@ -254,13 +254,23 @@ func (x *undoing) mergeRest(w threeWay, ours *decoded, base, theirs []byte) (dat
 	if raises(ours.doc.Plan.Itinerary(), ours.position(), to) {
 		to = ours.position()
 	}
-	if rest, err = plan.SetPosition(rest, to); err != nil {
+	if rest = withPosition(rest, to); rest == nil {
 		return nil, "", nil
 	}
 	if doc, problems := plan.Decode(w.ours.path, rest); plan.HasErrors(problems) || doc.Plan.Key() != x.u.Key {
 		return nil, "", nil
 	}
 	return rest, fmt.Sprintf("The position in %q was changed since, and is %s.", w.ours.path, to), nil
+}
+
+// withPosition is a plan's text at a position; nil where that cannot be written
+// into it.
+func withPosition(text []byte, to plan.Position) []byte {
+	out, err := plan.SetPosition(text, to)
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // raises reports whether going from one stop to another is forward.

@@ -218,7 +218,7 @@ func (w *Watcher) tell(ctx context.Context, p forge.Pull) (did bool, err error) 
 			return true, err
 		}
 		if changed {
-			w.o.Log.Info("set a status", "pull request", p.Number, "commit", p.Head, "status", s.Context, "state", string(s.State))
+			w.o.Log.Info("set a status", "pull_request", p.Number, "commit", p.Head, "status", s.Context, "state", string(s.State))
 		}
 	}
 	outcome, err := w.o.Forge.Comment(ctx, p.Number, report.Text, len(report.Plans) > 0)
@@ -226,7 +226,7 @@ func (w *Watcher) tell(ctx context.Context, p forge.Pull) (did bool, err error) 
 		return true, err
 	}
 	if outcome == forge.Created || outcome == forge.Edited {
-		w.o.Log.Info("commented", "pull request", p.Number, "outcome", string(outcome))
+		w.o.Log.Info("commented", "pull_request", p.Number, "outcome", string(outcome))
 	}
 	w.told[p.Number] = told{head, shared}
 	return true, nil
@@ -319,7 +319,7 @@ func (w *Watcher) note(ctx context.Context, what string, err error) {
 		clear(w.failed) // of pull requests that are long closed
 	}
 	w.failed[what] = failure{err.Error(), now}
-	w.o.Log.Warn(what+"; it is tried again", "err", err.Error())
+	w.o.Log.Warn("the forge is asked again later", "what", what, "err", err.Error())
 }
 
 // guarded turns a panic into an error: what is looked at was written by anybody.

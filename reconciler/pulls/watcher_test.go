@@ -184,7 +184,7 @@ func TestFailuresAreLoggedOnceAndTriedAgain(t *testing.T) {
 	g.wrote("not fetched")
 	g.failing = nil
 	g.wrote("up", status(rev("a")), "POST /issues/1/comments")
-	if !strings.Contains(g.log.String(), "pull request 2 could not be told what it would do; it is tried again") || !strings.Contains(g.log.String(), "panic: no report") {
+	if !strings.Contains(g.log.String(), "pull request 2 could not be told what it would do") || !strings.Contains(g.log.String(), "panic: no report") {
 		t.Errorf("the log is %s", g.log.String())
 	}
 	n := strings.Count(g.log.String(), "pull request 2 could not")

@@ -66,6 +66,7 @@ func (p *Plan) decided(d decide.Decision) {
 				fmt.Sprintf("keep %s in spec.phases until the plan has left it: first move the position in a change of its own", p.From))
 		case decide.GatewayChanged:
 			p.illegal("gateway-changed", block.Message, "lower the position to the first stop in a change of its own, then change the gateway")
+		default: // holds it, and is no reason to refuse it
 		}
 	}
 }
@@ -76,6 +77,7 @@ func (p *Plan) holds(d decide.Decision) {
 		switch block.Reason {
 		case decide.OffItinerary, decide.GatewayChanged, decide.Manual, decide.NotBefore, decide.Steady:
 			continue // said elsewhere
+		default:
 		}
 		h := Hold{Reason: block.Reason, Message: block.Message}
 		if !slices.Contains(p.Holds, h) {

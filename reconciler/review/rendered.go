@@ -197,14 +197,13 @@ const otherValue = "*** (hidden, another value)"
 
 // shown are both sides of an object as they may be shown.
 func shown(was, is render.Object) (a, b string, err error) {
-	masked := render.Object(nil)
 	if was != nil {
 		if a, err = yamlOf(render.Masked(was)); err != nil {
 			return "", "", err
 		}
 	}
 	if is != nil {
-		masked = render.Masked(is)
+		masked := render.Masked(is)
 		for _, field := range []string{"data", "stringData"} {
 			differs(was, is, masked, field)
 		}

@@ -28,6 +28,7 @@ func (b *builder) travel(p *Plan, c couple) {
 		p.breach(head)
 	case Lower:
 		p.Way = []Stop{stopOf(head, p.To)}
+	default: // it stays where it is
 	}
 	if p.Kind == Raise || p.Kind == New || p.Live {
 		p.windows(head, b.Now)
@@ -129,6 +130,7 @@ func (p *Plan) visits(it plan.Itinerary) []visit {
 			stays = append([]plan.Effect{plan.Enter}, stays...)
 		}
 		out = append(out, visit{p.To, stays})
+	default: // gates decide nothing
 	}
 	return out
 }
