@@ -56,7 +56,9 @@ var table = []row{
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates", "reconciler/kube/client", "reconciler/kube/status", "reconciler/kube/api"}},
 	// Gates read objects, of which the rendered ones may know.
 	{folders: []string{"reconciler/dir"}, ours: []string{"plan", "render", "reconciler/decide", "reconciler", "gates"}},
-	{folders: []string{"reconciler/git", "reconciler/nginx", "reconciler/bridge"},
+	{folders: []string{"reconciler/git/signature"}},
+	{folders: []string{"reconciler/git"}, ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "reconciler/git/signature"}},
+	{folders: []string{"reconciler/nginx", "reconciler/bridge"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler"}},
 	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
 		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},

@@ -10,7 +10,7 @@ have() { PATH=$PATH:${SBIN:-/usr/sbin} command -v "$1" >/dev/null 2>&1; }
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server)
+wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg)
 
 missing=() # commands
 packages=()
@@ -22,7 +22,7 @@ for w in "${wanted[@]}"; do
   [ "${w##*:}" != gcc ] || packages+=(libc6-dev)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus, promtool and sshd are there"
+  echo "deps: git, gcc, nginx, prometheus, promtool, sshd and gpg are there"
   exit 0
 fi
 
