@@ -3,6 +3,7 @@ package reconciler
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -24,8 +25,10 @@ type branch struct {
 	checked map[[sha256.Size]byte][]plan.Problem // by a file's text: problems of its gates
 	unnamed map[string][]plan.Problem            // by path: files that no longer tell whose plan they are
 	err     string                               // why the last reading failed; empty where it did not
-	backAt  time.Time                            // when a reading last succeeded after one that failed
-	gone    chan struct{}                        // closed when another head is read
+	// held: the remote's head is newer and is not taken up; err says why.
+	held   bool
+	backAt time.Time     // when a reading last succeeded after one that failed
+	gone   chan struct{} // closed when another head is read
 }
 
 // headPlan is one plan as the branch's head has it.
@@ -95,10 +98,10 @@ func (r *Reconciler) poll(ctx context.Context) {
 	r.mu.Lock()
 	old := r.branch
 	if err != nil {
-		r.branch.err = err.Error()
+		r.branch.err, r.branch.held = err.Error(), false
 	} else {
 		b.backAt = old.backAt
-		if old.err != "" {
+		if old.err != "" && b.err == "" {
 			b.backAt = b.readAt
 		}
 		r.branch = b
@@ -107,13 +110,7 @@ func (r *Reconciler) poll(ctx context.Context) {
 		}
 	}
 	r.mu.Unlock()
-	switch {
-	case err != nil && (old.err == "" || begun.Sub(r.warnedAt) >= 10*time.Minute):
-		r.warnedAt = begun
-		r.o.Log.Warn("git could not be read: what was last read stays in force", "err", err.Error())
-	case err == nil && old.err != "":
-		r.o.Log.Info("git can be read again", "head", string(b.head))
-	}
+	r.tellReading(old, b, err, begun)
 	if err != nil {
 		return
 	}
@@ -129,7 +126,7 @@ func (r *Reconciler) poll(ctx context.Context) {
 		r.mu.Unlock()
 	}
 	switch {
-	case old.head == "" || old.err != "":
+	case old.head == "" || old.err != b.err:
 		r.wakeAll()
 	case old.head != b.head:
 		r.wakeConcerned(ctx, old, b)
@@ -181,6 +178,20 @@ func (r *Reconciler) concerned(ctx context.Context, p *plan.Plan, old, now plan.
 	return err != nil || !reflect.DeepEqual(was, is) || !slices.Equal(problems, more)
 }
 
+// tellReading logs how a reading went that is not as the one before.
+func (r *Reconciler) tellReading(old, b branch, err error, begun time.Time) {
+	switch {
+	case err != nil && (old.err == "" || begun.Sub(r.warnedAt) >= 10*time.Minute):
+		r.warnedAt = begun
+		r.o.Log.Warn("git could not be read: what was last read stays in force", "err", err.Error())
+	case err != nil:
+	case b.held && old.err != b.err:
+		r.o.Log.Error("the branch's head is not taken up: it is not signed as it must be", "err", b.err)
+	case !b.held && old.err != "":
+		r.o.Log.Info("git can be read again", "head", string(b.head))
+	}
+}
+
 func (r *Reconciler) wakeAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -193,11 +204,17 @@ func (r *Reconciler) wakeAll() {
 func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, error) {
 	old := r.branchNow()
 	head, err := r.o.Source.Poll(ctx)
-	if err != nil {
+	var held *UnverifiedError
+	why := ""
+	if errors.As(err, &held) && head != "" {
+		// The branch may say otherwise by now, maybe that traffic goes back: as
+		// if it were not read, nothing goes forward for long.
+		why, at = err.Error(), old.readAt
+	} else if err != nil {
 		return branch{}, err
 	}
 	if head == old.head {
-		old.readAt, old.err = at, ""
+		old.readAt, old.err, old.held = at, why, why != ""
 		return old, nil
 	}
 	files, err := r.o.Source.Plans(ctx, head)
@@ -205,7 +222,7 @@ func (r *Reconciler) readBranch(ctx context.Context, at time.Time) (branch, erro
 		return branch{}, fmt.Errorf("list the plans at %s: %w", head.Short(), err)
 	}
 	b := branch{
-		head: head, readAt: at, plans: map[plan.Key]headPlan{}, unnamed: map[string][]plan.Problem{},
+		head: head, readAt: at, err: why, held: why != "", plans: map[plan.Key]headPlan{}, unnamed: map[string][]plan.Problem{},
 		checked: map[[sha256.Size]byte][]plan.Problem{}, gone: make(chan struct{}),
 	}
 	for _, f := range files {

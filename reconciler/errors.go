@@ -71,3 +71,21 @@ func (e *RemoteError) Error() string { return e.Op + ": " + e.Text }
 
 // Unwrap returns the context's error, if that was the cause.
 func (e *RemoteError) Unwrap() error { return e.Cause }
+
+// UnverifiedError: the head of the branch is not taken up, as it is not signed
+// the way that it must be. What was last verified stays in force.
+type UnverifiedError struct {
+	Head   plan.Revision // of the branch
+	Commit plan.Revision // that is at fault
+	Held   plan.Revision // what stays in force; empty: nothing was ever verified
+	Reason string        // what is wrong with the commit, in one clause
+}
+
+// Error names the commit and what is wrong with it.
+func (e *UnverifiedError) Error() string {
+	held := "nothing was verified before it"
+	if e.Held != "" {
+		held = "the last verified revision " + e.Held.Short() + " stays in force"
+	}
+	return fmt.Sprintf("the branch's head %s is not taken up: commit %s: %s; %s", e.Head.Short(), e.Commit.Short(), e.Reason, held)
+}

@@ -16,6 +16,7 @@ type metrics struct {
 	declared, effective, stop *prometheus.GaugeVec
 	position, verdict, signal *prometheus.GaugeVec
 	healthy, pending, blind   *prometheus.GaugeVec
+	unverified                *prometheus.GaugeVec
 	decisions, rollbacks      *prometheus.CounterVec
 	drifts, errors            *prometheus.CounterVec
 	gitSeconds, applySeconds  *prometheus.HistogramVec
@@ -44,6 +45,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		signal:       gauge("signal_value", "Newest value of each signal that a gate read.", "signal"),
 		healthy:      gauge("data_plane_healthy", "1 while the data plane serves what was applied."),
 		pending:      gauge("revert_pending", "1 while a revert is not on the branch yet."),
+		unverified:   gauge("git_unverified", "1 while the branch's head is not taken up, as it is not signed as it must be."),
 		blind:        gauge("blind_seconds", "For how long at least one gate of the effective stop has not been known; 0 while all are."),
 		decisions:    counter("decisions_total", "Decisions, one for each evaluation.", "verb", "reason"),
 		rollbacks:    counter("rollbacks_total", "Rollbacks that were begun.", "reason"),
@@ -61,7 +63,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.decisions, m.rollbacks,
+		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.unverified, m.decisions, m.rollbacks,
 		m.drifts, m.errors, m.gitSeconds, m.applySeconds, m.workSeconds, m.toApplied, m.toSafe,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -117,6 +119,7 @@ func (m *metrics) status(s Status) {
 	m.stop.WithLabelValues(key).Set(float64(s.Itinerary.Index(s.Effective)))
 	m.healthy.WithLabelValues(key).Set(number(s.Observed.Gateway.Healthy))
 	m.pending.WithLabelValues(key).Set(number(s.Pending != nil))
+	m.unverified.WithLabelValues(key).Set(number(s.Unverified))
 	m.blind.WithLabelValues(key).Set(blindSeconds(s))
 	m.position.DeletePartialMatch(prometheus.Labels{"plan": key})
 	if !s.Effective.IsZero() {

@@ -79,9 +79,10 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 	s := Status{
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
-		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err,
+		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err, Unverified: b.held,
 		Waiting: w.waiting, Plan: in.Head.Plan,
 	}
+	w.tellHeld(ctx, in, b)
 	if failed != nil {
 		s.Error = failed.Error()
 	}
@@ -112,6 +113,24 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		}
 		w.saved = gist
 	}
+}
+
+// tellHeld pages a person where the branch's head is not taken up, once for each
+// reason, and says when it is over.
+func (w *worker) tellHeld(ctx context.Context, in decide.Input, b branch) {
+	why := ""
+	if b.held {
+		why = b.err
+	}
+	if why == w.heldTold {
+		return
+	}
+	w.heldTold = why
+	e := Entry{At: in.Now, Verb: decide.Hold, Reason: decide.Unverified, Message: cmp.Or(why, "the branch's head is verified again, and taken up")}
+	if a := w.rec.Applied; a != nil {
+		e.From, e.To = a.Stop, a.Stop
+	}
+	w.append(ctx, e, why != "")
 }
 
 // gistOf is a status without what changes at every evaluation, so that an

@@ -39,6 +39,9 @@ type Status struct {
 	CheckedAt time.Time `json:"checkedAt"`
 	GitReadAt time.Time `json:"gitReadAt,omitzero"`
 	GitError  string    `json:"gitError,omitempty"` // why the last reading of Git failed
+	// Unverified: the branch's head is not taken up, as it is not signed as it
+	// must be; GitError says why.
+	Unverified bool `json:"unverified,omitempty"`
 	// Plan is the version that governs, for recorders that mirror it.
 	Plan *plan.Plan `json:"-"`
 }

@@ -182,7 +182,10 @@ func (d *describer) trouble() {
 		}
 		d.line("Blind", "since %s: %s", d.moment(b.Since), why)
 	}
-	if s.GitError != "" {
+	switch {
+	case s.Unverified:
+		d.line("Unverified", "%s", s.GitError)
+	case s.GitError != "":
 		d.line("Git error", "%s", s.GitError)
 	}
 	for _, p := range s.Problems {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/changeover-dev/changeover/reconciler/git"
+	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
 
 // gitFlags say which repository is worked on, and how it is reached.
@@ -22,6 +23,7 @@ type gitFlags struct {
 	repo, branch, path, author string
 	proxy, caFile              string
 	auth                       git.Auth
+	signing                    signature.SigningKey
 }
 
 func (g *gitFlags) add(cmd *cobra.Command, author string) {
@@ -35,13 +37,18 @@ func (g *gitFlags) add(cmd *cobra.Command, author string) {
 	f.StringVar(&g.proxy, "git-proxy", "", "URL of the HTTP proxy for https (default: $HTTPS_PROXY, $NO_PROXY)")
 	f.StringVar(&g.caFile, "git-ca-file", "", "file with certificates that are trusted for https, beside the system's")
 	f.StringVar(&g.auth.KeyFile, "git-ssh-key", "", "file with a private key for ssh")
+	f.StringVar(&g.signing.File, "git-signing-key", "", "file with a private key that signs the commits: OpenSSH or armored OpenPGP")
+	f.StringVar(&g.signing.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase, where it has one")
 	f.StringVar(&g.auth.KnownHostsFile, "git-known-hosts", "", "file with the keys of the ssh hosts that are trusted")
 }
 
 func (g *gitFlags) options() (git.Options, error) {
-	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Auth: g.auth, Proxy: g.proxy, CAFile: g.caFile}
+	o := git.Options{URL: g.repo, Branch: g.branch, Path: g.path, Signing: g.signing, Auth: g.auth, Proxy: g.proxy, CAFile: g.caFile}
 	if err := g.checkSecrets(); err != nil {
 		return o, err
+	}
+	if g.signing.PassphraseFile != "" && g.signing.File == "" {
+		return o, usageError("--git-signing-passphrase-file is of no use without --git-signing-key FILE")
 	}
 	if g.author != "" {
 		author, err := git.ParseAuthor(g.author)

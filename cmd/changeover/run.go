@@ -28,7 +28,7 @@ func (a *app) runCommand() *cobra.Command {
 begun is finished, and the next is not begun. Logs go to standard error.
 
 Exit codes: 0 after a signal, 2 wrong flags, 3 could not start (another daemon on the state directory, a repository
-that cannot be read and of which there is no copy, an address in use).`,
+that cannot be read and of which there is no copy, an address in use, own commits that would not verify).`,
 		Example: `  changeover run --repo https://git.example.com/ops/migrations.git --git-token-file /etc/changeover/token \
     --state-dir /var/lib/changeover --prometheus http://127.0.0.1:9090 \
     --nginx-dir /etc/nginx/managed --nginx-conf /etc/nginx/nginx.conf`,
@@ -51,6 +51,13 @@ const stopping = 5 * time.Second
 // daemon runs until ctx ends, or another daemon leads.
 func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	log := a.logger(f)
+	source, err := f.sourceOptions(a.now)
+	if err == nil {
+		err = source.CheckSigning()
+	}
+	if err != nil {
+		return err
+	}
 	records, err := record.Open(f.stateDir)
 	if err != nil {
 		return err

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/changeover-dev/changeover/reconciler/git"
 )
 
 // runFlags are the daemon's.
@@ -19,6 +23,8 @@ type runFlags struct {
 	hook                                    hookFlags
 	forge                                   forgeFlags
 	forgeInterval                           time.Duration
+	verify                                  string
+	trustedKeys                             []string
 	stateDir, gitDir, prometheus            string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridgeConfig                            string
@@ -44,6 +50,8 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
 	flags.StringVar(&f.stateDir, "state-dir", getenv("CHANGEOVER_STATE_DIR"), "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
 	flags.StringVar(&f.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
+	flags.StringVar(&f.verify, "verify", string(git.VerifyOff), "which commits must be signed: off, head (every new head), or promotions (what changes a plan)")
+	flags.StringArrayVar(&f.trustedKeys, "git-trusted-keys", nil, "file with keys that may sign: armored OpenPGP public keys, or Git's allowed signers (repeatable; read anew when it changes)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
 	flags.StringVar(&f.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
 	flags.StringVar(&f.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
@@ -73,7 +81,7 @@ func (f *runFlags) check() error {
 	if _, err := f.options(); err != nil {
 		return err
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check(), f.forge.check(f.repo)} {
+	for _, err := range []error{f.checkVerify(), f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check(), f.forge.check(f.repo)} {
 		if err != nil {
 			return err
 		}
@@ -154,4 +162,31 @@ func (f *runFlags) shownRepo() string {
 		return u.Redacted()
 	}
 	return f.repo
+}
+
+// checkVerify finds flags that would leave commits unverified which somebody
+// thinks are not.
+func (f *runFlags) checkVerify() error {
+	switch git.Verify(f.verify) {
+	case git.VerifyOff:
+		if len(f.trustedKeys) > 0 {
+			return usageError("--git-trusted-keys is of no use while --verify is off: give --verify head or --verify promotions")
+		}
+	case git.VerifyHead, git.VerifyPromotions:
+		if len(f.trustedKeys) == 0 {
+			return usageError("--verify %s needs --git-trusted-keys FILE: the keys that may sign", f.verify)
+		}
+	default:
+		return usageError("--verify %q is not known: want off, head or promotions", f.verify)
+	}
+	return nil
+}
+
+// sourceOptions are those of the watched branch.
+func (f *runFlags) sourceOptions(now func() time.Time) (git.Options, error) {
+	o, err := f.options()
+	o.Verify, o.TrustedKeys = git.Verify(f.verify), f.trustedKeys
+	o.Dir = cmp.Or(f.gitDir, filepath.Join(f.stateDir, "git"))
+	o.Now = now
+	return o, err
 }

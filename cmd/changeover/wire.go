@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,12 +124,10 @@ func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenc
 // openSource opens the watched branch, and finds out today whether a revert
 // could be pushed on the day that it is needed.
 func (a *app) openSource(ctx context.Context, f *runFlags, log *slog.Logger) (*git.Repository, error) {
-	o, err := f.options()
+	o, err := f.sourceOptions(a.now)
 	if err != nil {
 		return nil, err
 	}
-	o.Dir = cmp.Or(f.gitDir, filepath.Join(f.stateDir, "git"))
-	o.Now = a.now
 	o.Reads = kustomize.Reads
 	repo, err := git.Open(ctx, o)
 	if err != nil {

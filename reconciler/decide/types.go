@@ -74,8 +74,9 @@ const (
 	NotHealthy       Reason = "NotHealthy"
 	GatesPassed      Reason = "GatesPassed"
 	Entering         Reason = "Entering"
-	Proposed         Reason = "Proposed" // in the history: promotion: auto
-	Blind            Reason = "Blind"    // in the history: gates were not known for too long
+	Proposed         Reason = "Proposed"   // in the history: promotion: auto
+	Unverified       Reason = "Unverified" // in the history: the branch's head is not signed as it must be
+	Blind            Reason = "Blind"      // in the history: gates were not known for too long
 	DataKnown        Reason = "DataKnown"
 )
 

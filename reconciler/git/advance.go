@@ -28,7 +28,7 @@ func (r *Repository) Propose(ctx context.Context, key plan.Key, to plan.Position
 	if err != nil {
 		return branch, err
 	}
-	head := r.head()
+	head := r.base()
 	if !old.IsZero() {
 		merged, err := r.contains(ctx, head, old)
 		if err != nil {
@@ -74,7 +74,7 @@ func (r *Repository) Proposed(ctx context.Context, key plan.Key, to plan.Positio
 	if err != nil || tip.IsZero() {
 		return false, err
 	}
-	merged, err := r.contains(ctx, r.head(), tip)
+	merged, err := r.contains(ctx, r.base(), tip)
 	if err != nil || merged {
 		return false, err
 	}

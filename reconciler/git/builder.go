@@ -108,10 +108,10 @@ func (b *builder) set(root plumbing.Hash, path string, e *entry) (plumbing.Hash,
 	return b.put(plumbing.TreeObject, encodeTree(entries)), nil
 }
 
-// putCommit makes a commit, the first of a branch where there is no parent. The
-// time is given in UTC with whole seconds, so
-// that equal inputs make equal objects.
-func (b *builder) putCommit(tree, parent plumbing.Hash, a Author, at time.Time, message string) plumbing.Hash {
+// encodeCommit is a commit object, the first of a branch where there is no
+// parent. The time is given in UTC with whole seconds, so that equal inputs make
+// equal objects.
+func encodeCommit(tree, parent plumbing.Hash, a Author, at time.Time, message string) []byte {
 	var buf bytes.Buffer
 	who := fmt.Sprintf("%s <%s> %d +0000", a.Name, a.Email, at.Unix())
 	fmt.Fprintf(&buf, "tree %s\n", tree)
@@ -119,7 +119,19 @@ func (b *builder) putCommit(tree, parent plumbing.Hash, a Author, at time.Time, 
 		fmt.Fprintf(&buf, "parent %s\n", parent)
 	}
 	fmt.Fprintf(&buf, "author %s\ncommitter %s\n\n%s", who, who, message)
-	return b.put(plumbing.CommitObject, buf.Bytes())
+	return buf.Bytes()
+}
+
+// putCommit makes a commit of ours, signed where there is a key for that.
+func (r *Repository) putCommit(b *builder, tree, parent plumbing.Hash, at time.Time, message string) (plumbing.Hash, error) {
+	raw := encodeCommit(tree, parent, r.o.Author, at, message)
+	if r.o.Signing.File != "" {
+		var err error
+		if raw, err = r.o.Signing.Sign(raw, r.o.Now()); err != nil {
+			return plumbing.ZeroHash, err
+		}
+	}
+	return b.put(plumbing.CommitObject, raw), nil
 }
 
 // reachable lists what was made and is reached from a commit, without what it

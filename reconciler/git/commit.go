@@ -77,7 +77,9 @@ func (r *Repository) edit(ctx context.Context, e Edit, head plumbing.Hash, at ti
 	}
 	subject, body, _ := strings.Cut(strings.TrimSpace(e.Message), "\n")
 	trailers := append([][2]string{{trailerPlan, e.Key.String()}}, e.Trailers...)
-	p.tip = p.b.putCommit(tree, head, r.o.Author, at, compose(oneLine(subject), []string{body}, trailers))
+	if p.tip, err = r.putCommit(p.b, tree, head, at, compose(oneLine(subject), []string{body}, trailers)); err != nil {
+		return nil, err
+	}
 	p.commits = []plan.Revision{revision(p.tip)}
 	return p, nil
 }
@@ -143,7 +145,7 @@ func (r *Repository) commitAside(ctx context.Context, branch string, build func(
 	if _, err := r.Poll(ctx); err != nil {
 		return reconciler.Pushed{}, err
 	}
-	head := r.head()
+	head := r.base()
 	p, err := build(ctx, head)
 	if err != nil {
 		return reconciler.Pushed{}, err

@@ -13,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
 
 // Options of a Repository.
@@ -36,6 +37,14 @@ type Options struct {
 	// CAFile holds certificates, as PEM, of authorities that are trusted for
 	// https beside the system's. It is read anew when it changes.
 	CAFile string
+	// Verify says which commits must be signed; VerifyOff where empty. It needs
+	// TrustedKeys: files as signature.Files reads them, anew for every head, so
+	// that another key needs no restart.
+	Verify      Verify
+	TrustedKeys []string
+	// Signing is the key that signs the commits; without File they are not
+	// signed.
+	Signing signature.SigningKey
 	// Now is the clock, for commits whose caller gives no time; time.Now
 	// where nil.
 	Now func() time.Time
@@ -113,6 +122,15 @@ func (o Options) complete() (Options, error) {
 	}
 	if err := o.Author.check(); err != nil {
 		return o, err
+	}
+	if o.Verify == "" {
+		o.Verify = VerifyOff
+	}
+	switch {
+	case o.Verify != VerifyOff && o.Verify != VerifyHead && o.Verify != VerifyPromotions:
+		return o, fmt.Errorf("open repository: verify %q is not known: use off, head or promotions", o.Verify)
+	case o.Verify != VerifyOff && len(o.TrustedKeys) == 0:
+		return o, fmt.Errorf("open repository: verify %s needs files with trusted keys", o.Verify)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

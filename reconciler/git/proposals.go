@@ -201,7 +201,7 @@ func (r *Repository) Tip(ctx context.Context, branch string) (plan.Revision, err
 	if err != nil || tip.IsZero() {
 		return "", err
 	}
-	merged, err := r.contains(ctx, r.head(), tip)
+	merged, err := r.contains(ctx, r.base(), tip)
 	if err != nil || merged {
 		return "", err
 	}

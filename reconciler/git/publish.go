@@ -68,8 +68,11 @@ func (r *Repository) Publish(ctx context.Context, branch, folder string, files m
 			return "", err
 		}
 		p, err := r.publication(old, folder, files, message, at)
-		if err != nil || p.tip == old {
-			return revision(old), err
+		if err != nil {
+			return "", err
+		}
+		if p.tip == old {
+			return revision(old), nil
 		}
 		now, err := r.land(ctx, ref, old, p)
 		if err == nil {
@@ -264,7 +267,9 @@ func (r *Repository) publication(old plumbing.Hash, folder string, files map[str
 		return p, err
 	}
 	subject, body, _ := strings.Cut(strings.TrimSpace(message), "\n")
-	p.tip = p.b.putCommit(tree, old, r.o.Author, at, compose(oneLine(subject), []string{body}, nil))
+	if p.tip, err = r.putCommit(p.b, tree, old, at, compose(oneLine(subject), []string{body}, nil)); err != nil {
+		return nil, err
+	}
 	p.commits = []plan.Revision{revision(p.tip)}
 	return p, nil
 }

@@ -80,7 +80,7 @@ func (r *Repository) propose(ctx context.Context, aside string, build func(conte
 		if _, err := r.Poll(ctx); err != nil {
 			return reconciler.Pushed{}, err
 		}
-		head := r.head()
+		head := r.base()
 		p, err := build(ctx, head)
 		if err != nil {
 			return reconciler.Pushed{}, err
@@ -164,7 +164,7 @@ func (r *Repository) landed(ctx context.Context, u update, p *proposal, hashes [
 // landedBelow handles a push after which the branch is elsewhere: fine if what
 // we pushed is in it, as others may have pushed on top already.
 func (r *Repository) landedBelow(ctx context.Context, old, tip plumbing.Hash) (plumbing.Hash, error) {
-	if _, err := r.Poll(ctx); err != nil {
+	if err := r.read(ctx); err != nil {
 		return old, err
 	}
 	head := r.head()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
 
 // Repository is a watched branch with its local store. It may be used by
@@ -34,6 +35,11 @@ type Repository struct {
 	headNow  plumbing.Hash
 	clonedAt time.Time // when a fetch last fell back to a whole clone
 	tips     map[plumbing.ReferenceName]tip
+	taken    plumbing.Hash // the newest head that was verified, where commits are
+
+	taking   chan struct{} // holds one token: the verification of one head
+	trusted  *signature.Files
+	verdicts *lru[verdictID, signature.Result]
 
 	ancestry *lru[[2]plumbing.Hash, bool]
 	// consents are the approvals that were read, by folder and head.
@@ -73,6 +79,8 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 		ancestry: newLRU[[2]plumbing.Hash, bool](10_000, nil),
 		consents: newLRU[consentID](10_000, func(c consent) int { return len(c.approvals) + len(c.problems) + 1 }),
 		origins:  newLRU[originID, plumbing.Hash](20_000, nil),
+		taking:   make(chan struct{}, 1), trusted: signature.NewFiles(o.TrustedKeys...),
+		verdicts: newLRU[verdictID, signature.Result](10_000, nil),
 	}
 	if o.Dir != "" {
 		var err error
@@ -90,6 +98,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 		err := r.whole(ctx, head)
 		if err == nil {
 			r.setHead(head)
+			r.taken = r.store.ref(verifiedRef)
 			return r, nil
 		}
 		if ctx.Err() != nil {
@@ -113,9 +122,11 @@ func (r *Repository) Close() error {
 	return r.store.replace(func() (storage.Storer, error) { return memory.NewStorage(), nil })
 }
 
-// Head is the newest head that was read; it needs no remote.
-func (r *Repository) Head() plan.Revision { return revision(r.head()) }
+// Head is the newest head that was read, and verified where commits are; it
+// needs no remote. It is empty where none was verified yet.
+func (r *Repository) Head() plan.Revision { return revision(r.base()) }
 
+// head is the newest head that was read, verified or not.
 func (r *Repository) head() plumbing.Hash {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,38 +188,44 @@ func acquire(ctx context.Context, token chan struct{}) error {
 	}
 }
 
-// Poll implements reconciler.Source. On an error the head that was last read
-// is returned with it.
+// Poll implements reconciler.Source. On an error the head that counted before is
+// returned with it. A head that does not verify is a
+// *reconciler.UnverifiedError.
 func (r *Repository) Poll(ctx context.Context) (plan.Revision, error) {
+	if err := r.read(ctx); err != nil {
+		return r.Head(), err
+	}
+	return r.take(ctx)
+}
+
+// read brings head and store up to the remote.
+func (r *Repository) read(ctx context.Context) error {
 	if err := acquire(ctx, r.polling); err != nil {
-		return r.Head(), classify("read branch", err, "")
+		return classify("read branch", err, "")
 	}
 	defer func() { <-r.polling }()
 	old := r.head()
 	if r.store.damaged.Load() && r.mayClone(nil) {
-		head, err := r.clone(ctx)
-		if err != nil {
-			return revision(old), err
-		}
-		return revision(head), nil
+		_, err := r.clone(ctx)
+		return err
 	}
 	head, err := r.remote.fetch(ctx, wanted{ref: r.remote.ref, known: r.store.has, haves: r.haves, receive: r.store.receive})
 	if err == nil && head == old {
-		return revision(old), nil
+		return nil
 	}
 	if err == nil {
 		err = r.advance(ctx, old, head)
 	}
 	if err != nil && !head.IsZero() && r.mayClone(err) {
-		head, err = r.clone(ctx)
+		_, err = r.clone(ctx)
 	}
 	if err != nil {
-		return revision(old), err
+		return err
 	}
 	// The head is known and whole: a store that stays in many packs is slow,
 	// not wrong.
 	_ = r.store.compactDisk(r.o.Dir)
-	return revision(head), nil
+	return nil
 }
 
 // advance makes a fetched commit the head. One that a force-push dropped is
@@ -273,6 +290,11 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		return plumbing.ZeroHash, err
 	}
 	r.carry(ctx, fresh)
+	if taken := r.base(); r.verifies() && fresh.has(taken) {
+		if err := fresh.setRef(verifiedRef, taken); err != nil {
+			return plumbing.ZeroHash, err
+		}
+	}
 	err = r.store.replace(func() (storage.Storer, error) {
 		if r.o.Dir == "" {
 			return fresh.st, nil
@@ -292,12 +314,9 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 // carry copies the history of dropped heads into a new store, as far as it can
 // be read.
 func (r *Repository) carry(ctx context.Context, fresh *store) {
-	heads := r.store.kept()
-	if h := r.head(); !h.IsZero() {
-		heads = append(heads, h)
-	}
+	heads := append(r.store.kept(), r.head(), r.base())
 	for _, h := range heads {
-		if fresh.has(h) {
+		if h.IsZero() || fresh.has(h) {
 			continue
 		}
 		if copyHistory(ctx, r.store, fresh, h) == nil {

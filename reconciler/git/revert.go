@@ -73,7 +73,7 @@ func (x *undoing) revert(ctx context.Context, c *commit) error {
 			x.note("%s", r)
 		}
 		if tree != x.tree { // else it was reverted already
-			x.commit(tree, []*commit{c}, ours.position(), now.position(), remarks)
+			return x.commit(tree, []*commit{c}, ours.position(), now.position(), remarks)
 		}
 		return nil
 	}

@@ -298,7 +298,9 @@ func (x *undoing) restore(ctx context.Context, at file, pending []*commit) error
 			x.note("%s", n)
 		}
 		if tree != x.tree {
-			x.commit(tree, pending, plan.Position{}, x.u.Target, x.notes)
+			if err := x.commit(tree, pending, plan.Position{}, x.u.Target, x.notes); err != nil {
+				return err
+			}
 		}
 		break
 	}
@@ -334,7 +336,7 @@ func (x *undoing) restoreTo(ctx context.Context, path string, at file, from *com
 
 // commit makes one revert on top of the tip. It undoes the first of the
 // commits, and for a restored file all of them.
-func (x *undoing) commit(tree plumbing.Hash, undone []*commit, from, to plan.Position, remarks []string) {
+func (x *undoing) commit(tree plumbing.Hash, undone []*commit, from, to plan.Position, remarks []string) error {
 	if from.IsZero() {
 		from = x.u.From
 	}
@@ -352,7 +354,11 @@ func (x *undoing) commit(tree plumbing.Hash, undone []*commit, from, to plan.Pos
 	}
 	paragraphs := append([]string{fmt.Sprintf("This reverts commit %s.", first.hash), x.u.Message}, remarks...)
 	subject := fmt.Sprintf("Revert \"%s\"", oneLine(first.subject()))
-	x.tip = x.b.putCommit(tree, x.tip, x.r.o.Author, x.at, compose(subject, paragraphs, trailers))
-	x.tree = tree
+	tip, err := x.r.putCommit(x.b, tree, x.tip, x.at, compose(subject, paragraphs, trailers))
+	if err != nil {
+		return err
+	}
+	x.tip, x.tree = tip, tree
 	x.commits = slices.Insert(x.commits, 0, revision(x.tip))
+	return nil
 }

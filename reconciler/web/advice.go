@@ -41,7 +41,11 @@ func Advice(s reconciler.Status) []string {
 	if s.Error != "" || s.Move != nil && s.Move.Error != "" {
 		out = append(out, "The last attempt failed, and the error says why. It is tried again by itself; mend the cause.")
 	}
-	if s.GitError != "" && s.Decision.Reason != decide.GitStale {
+	switch {
+	case s.Unverified:
+		out = append(out, fmt.Sprintf("The branch's head is not taken up (%s). See who made that commit and whether it is meant. If it is: put a commit signed by a trusted key on top (--verify head), "+
+			"or put its key into the file of trusted keys, which needs no restart. If not: revert it. Going back works meanwhile; reverts reach the branch after that.", s.GitError))
+	case s.GitError != "" && s.Decision.Reason != decide.GitStale:
 		out = append(out, fmt.Sprintf("Git could not be read at the last try (%s). What was last read stays in force, and going back works; see that the host is up and the credentials are good.", s.GitError))
 	}
 	if s.Pending != nil {
@@ -115,6 +119,9 @@ func reasonAdvice(s reconciler.Status) []string {
 	case decide.GatewayChanged:
 		return []string{"The plan names another gateway. Lower the position to the first stop, where no traffic is on modern, and it is taken up there; or name the old one again."}
 	case decide.GitStale:
+		if s.Unverified {
+			return nil
+		}
 		return []string{"The daemon cannot read the Git remote. See that the host is up and the credentials are good; going back works meanwhile."}
 	case decide.Manual:
 		return []string{fmt.Sprintf("The next phase is entered by hand only: `changeover advance %s` names it in Git.", key)}

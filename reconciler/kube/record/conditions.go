@@ -106,6 +106,8 @@ func degraded(s reconciler.Status) metav1.Condition {
 			}
 		}
 		return condition(condDegraded, true, string(decide.NotHealthy), cmp.Or(strings.Join(parts, "; "), s.Waiting, s.Decision.Message))
+	case s.Unverified:
+		return condition(condDegraded, true, string(decide.Unverified), s.GitError)
 	}
 	return condition(condDegraded, false, "AsExpected", "nothing failed")
 }
