@@ -40,7 +40,8 @@
 // commit is what goes forward next: the newest change of the plan's content while
 // that was not applied, else the raise by which its position is declared. Of it
 // are known .author, an address, and .time. Both are what Git says, and not
-// verified: there is no .signed before signatures are.
+// verified: there is no .signed, as a daemon that verifies takes up what is
+// signed alone.
 //
 // A name with a dash stands in quotes: plans["onap-so"], approvals["release-managers"].
 //

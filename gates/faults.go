@@ -187,8 +187,8 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 		f.hint = suggest(field, fieldNames(t.TypeName()), object+" has: ")
 	}
 	if object == "commit" && field == "signed" {
-		f.message = "commit.signed is not known: Changeover does not verify signatures of commits yet"
-		f.hint = "let the branch refuse what is not signed, or read commit.author, which is not verified either"
+		f.message = "commit.signed is not known: a gate cannot tell whether a commit is signed"
+		f.hint = "start the daemon with --verify promotions: then what is not signed is never taken up"
 	}
 }
 
