@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
@@ -183,7 +182,7 @@ func TestEveryCommitOfOursIsSigned(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.keys, "daemon"), []byte("CANARY"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = pushOne(r, undo("gradual@10", "setup", plan.Revision(before)))
+	_, err = pushOne(r, undo("gradual@10", "setup", before))
 	if err == nil || strings.Contains(err.Error(), "CANARY") || s.hostHead() != before {
 		t.Errorf("got %v, and the branch is at %s", err, s.hostHead())
 	}

@@ -105,7 +105,7 @@ func open(ctx context.Context, o Options, rem *remote) (*Repository, error) {
 			return nil, err
 		}
 	}
-	if _, err := r.clone(ctx); err != nil {
+	if err := r.clone(ctx); err != nil {
 		return nil, fmt.Errorf("open repository %s: there is no local copy yet and the remote cannot be read: %w", o.name(), err)
 	}
 	return r, nil
@@ -206,8 +206,7 @@ func (r *Repository) read(ctx context.Context) error {
 	defer func() { <-r.polling }()
 	old := r.head()
 	if r.store.damaged.Load() && r.mayClone(nil) {
-		_, err := r.clone(ctx)
-		return err
+		return r.clone(ctx)
 	}
 	head, err := r.remote.fetch(ctx, wanted{ref: r.remote.ref, known: r.store.has, haves: r.haves, receive: r.store.receive})
 	if err == nil && head == old {
@@ -217,7 +216,7 @@ func (r *Repository) read(ctx context.Context) error {
 		err = r.advance(ctx, old, head)
 	}
 	if err != nil && !head.IsZero() && r.mayClone(err) {
-		_, err = r.clone(ctx)
+		err = r.clone(ctx)
 	}
 	if err != nil {
 		return err
@@ -270,13 +269,13 @@ func (r *Repository) mayClone(err error) bool {
 
 // clone fetches the whole history into a new store and puts it in place of the
 // old one. What only the old one has and a record may name is carried over.
-func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
+func (r *Repository) clone(ctx context.Context) error {
 	fresh := newStore(memory.NewStorage())
 	tmp := r.o.Dir + ".new"
 	if r.o.Dir != "" {
 		st, err := makeDisk(tmp, r.marker())
 		if err != nil {
-			return plumbing.ZeroHash, err
+			return err
 		}
 		fresh.st = st
 		defer func() { _ = os.RemoveAll(tmp) }()
@@ -287,12 +286,12 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		err = fresh.setRef(r.trackingRef(), head)
 	}
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return err
 	}
 	r.carry(ctx, fresh)
 	if taken := r.base(); r.verifies() && fresh.has(taken) {
 		if err := fresh.setRef(verifiedRef, taken); err != nil {
-			return plumbing.ZeroHash, err
+			return err
 		}
 	}
 	err = r.store.replace(func() (storage.Storer, error) {
@@ -302,13 +301,13 @@ func (r *Repository) clone(ctx context.Context) (plumbing.Hash, error) {
 		return diskStorage(r.o.Dir), swapDisk(r.o.Dir, tmp)
 	})
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return err
 	}
 	if err := r.whole(ctx, head); err != nil {
-		return plumbing.ZeroHash, err
+		return err
 	}
 	r.setHead(head)
-	return head, nil
+	return nil
 }
 
 // carry copies the history of dropped heads into a new store, as far as it can

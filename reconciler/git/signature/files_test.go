@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"os"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func FuzzAllowedSigners(f *testing.F) {
 			t.Fatalf("%d lines and error %v", len(lines), err)
 		}
 		for _, a := range lines {
-			if a.key == nil || a.principals == "" && !strings.ContainsAny(string(data), " \t\x00") {
+			if a.key == nil || a.principals == "" && !bytes.ContainsAny(data, " \t\x00") {
 				t.Fatalf("a line without a key or a holder: %+v", a)
 			}
 		}

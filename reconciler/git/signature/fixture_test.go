@@ -19,7 +19,7 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	// A GnuPG home's socket has a path of at most 107 bytes.
-	dir, err := os.MkdirTemp("/tmp", "sig")
+	dir, err := os.MkdirTemp("/tmp", "sig") //nolint:usetesting // t.TempDir is too long for it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func onlySignature(body []byte) (*packet.Signature, string, error) {
 	if err != nil || !ok || sig.IssuerKeyId == nil {
 		return nil, "", errors.New("it cannot be read as an OpenPGP signature")
 	}
-	if _, err := packets.Next(); err != io.EOF {
+	if _, err := packets.Next(); !errors.Is(err, io.EOF) {
 		return nil, "", errors.New("it holds more than one signature")
 	}
 	if len(sig.IssuerFingerprint) > 0 {

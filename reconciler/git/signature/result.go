@@ -44,8 +44,9 @@ func (r Result) String() string {
 		return fmt.Sprintf("its signature is by the key %s, which does not hold at this time: %s", r.Key, r.Detail)
 	case Revoked:
 		return fmt.Sprintf("its signature is by the key %s, which was revoked", r.Key)
+	default:
+		return "its signature is bad: " + r.Detail
 	}
-	return "its signature is bad: " + r.Detail
 }
 
 // Verify verifies the signature of a commit whose committer's time is at. now
