@@ -47,8 +47,11 @@ func (l *load) run(method string, keepAlive bool) {
 		case <-tick.C:
 		}
 		tenant := fmt.Sprint("tenant-", i%callers)
+		l.mu.Lock()
+		moved := l.modern[tenant] // before this one was sent; others are under way
+		l.mu.Unlock()
 		side, err := request(tr, method, l.url, tenant)
-		l.note(kind, tenant, side, err)
+		l.note(kind, tenant, side, moved, err)
 	}
 }
 
@@ -88,7 +91,7 @@ func request(tr *http.Transport, method, url, tenant string) (side string, err e
 	return side, nil
 }
 
-func (l *load) note(kind, tenant, side string, err error) {
+func (l *load) note(kind, tenant, side string, moved bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent[kind]++
@@ -97,7 +100,7 @@ func (l *load) note(kind, tenant, side string, err error) {
 		l.failures = append(l.failures, kind+": "+err.Error())
 	case side == string(plan.Modern):
 		l.modern[tenant] = true
-	case l.modern[tenant]:
+	case moved:
 		l.left = append(l.left, tenant)
 	}
 }
