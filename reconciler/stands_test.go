@@ -3,6 +3,8 @@ package reconciler_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,7 +118,11 @@ func TestAGateOpensWhenAnotherPlanIsComplete(t *testing.T) {
 	hangs.Store(true)
 	defer hangs.Store(false)
 	g.sampler.Set("broken", 1)
-	g.write("README.md", "everything is looked at\n")
+	src, err := os.ReadFile(filepath.Join(g.clone, "platform.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write("platform.yaml", string(src)+"# it is looked at\n")
 	g.commit("wake the loop")
 	g.await("the platform's rollback in its history", func(reconciler.Status) bool {
 		h, err := g.r.History(t.Context(), platform, 1)

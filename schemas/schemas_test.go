@@ -70,7 +70,7 @@ func decode(t *testing.T, file string) any {
 
 func TestGoodPlansFitTheSchema(t *testing.T) {
 	files, err := filepath.Glob("../plan/testdata/good/*.yaml")
-	examples, err2 := filepath.Glob("../examples/*/*.yaml")
+	examples, err2 := filepath.Glob("../examples/[^c]*/*.yaml") // examples/ci holds pipelines
 	if files = append(files, examples...); err != nil || err2 != nil || len(files) < 5 {
 		t.Fatalf("found %d plans, errors %v, %v", len(files), err, err2)
 	}

@@ -190,3 +190,9 @@ func show(f *found) string {
 	}
 	return fmt.Sprintf("%s %v %q", f.path, f.mode, f.doc.Source)
 }
+
+// revertWithoutRenames is Git's command. Its newer strategy, ort, follows exact
+// renames also where it is told not to, before 2.50.
+func revertWithoutRenames() []string {
+	return []string{"revert", "--strategy=recursive", "-X", "no-renames", "--no-commit"}
+}

@@ -249,7 +249,7 @@ func (a *anyHistory) revert(t *rapid.T, r *Repository, u reconciler.Undo, head p
 	for _, rev := range u.Commits {
 		bad := plumbing.NewHash(string(rev))
 		paths := a.pathsOf(t, r, bad, tip)
-		args := []string{"revert", "-X", "no-renames", "--no-commit"}
+		args := revertWithoutRenames()
 		if merges[bad] {
 			args = append(args, "-m", "1")
 		}

@@ -98,7 +98,7 @@ func (q *inquiry) versions() map[string]string {
 			q.t.Fatal(err)
 		}
 		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || slices.Contains([]string{"leases", "nodes", "events", "componentstatuses", "csinodes", "endpoints"}, r.Name) {
+			if !slices.Contains(r.Verbs, "list") || slices.Contains([]string{"leases", "nodes", "events", "componentstatuses", "csinodes", "endpoints", "ipaddresses"}, r.Name) {
 				continue
 			}
 			all, err := c.Resource(gv.WithResource(r.Name)).List(q.t.Context(), listAll)

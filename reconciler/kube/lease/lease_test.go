@@ -306,6 +306,12 @@ func TestAMissingPermissionIsNamed(t *testing.T) {
 			k.Apply(t, ns, `{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: candidate}, rules: [`+rule+`]}`)
 			k.Apply(t, ns, `{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: candidate},
 				roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: candidate}, subjects: [{kind: ServiceAccount, name: candidate, namespace: `+ns+`}]}`)
+			// The API server learns of roles by a watch: until then all is missing.
+			granted := map[bool]string{true: "update", false: "get"}[verb == "get"]
+			kubetest.WaitFor(t, "the role counts", func() bool {
+				out, err := k.RunKubectl("", "--kubeconfig="+account.Kubeconfig, "auth", "can-i", granted, "leases.coordination.k8s.io", "--namespace="+ns)
+				return err == nil && strings.TrimSpace(out) == "yes"
+			})
 			var said text
 			c := contend(t, account.Kubeconfig, ns, "a", slog.New(slog.NewTextHandler(&said, nil)))
 			want := fmt.Sprintf("permission is missing: User %q cannot %s resource %q", account.User, verb, "leases")
