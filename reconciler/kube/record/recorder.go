@@ -303,8 +303,8 @@ func (r *Recorder) Append(ctx context.Context, key plan.Key, e reconciler.Entry)
 	err := r.o.Inner.Append(ctx, key, e)
 	if mirrored(key) {
 		p := r.object(key)
+		p.gather(r.o.Now(), linger) // before there is something to write
 		r.tellBound(key, p.append(e))
-		p.gather(r.o.Now(), linger)
 		r.after(key, linger)
 	}
 	return err
@@ -337,8 +337,8 @@ func (r *Recorder) SaveStatus(ctx context.Context, s reconciler.Status) error {
 	err := r.o.Inner.SaveStatus(ctx, s)
 	if mirrored(s.Key) {
 		p := r.object(s.Key)
-		r.tellBound(s.Key, p.setStatus(s, r.o.Now()))
 		p.gather(r.o.Now(), settle)
+		r.tellBound(s.Key, p.setStatus(s, r.o.Now()))
 		r.after(s.Key, settle)
 	}
 	return err

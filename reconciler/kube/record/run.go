@@ -216,14 +216,23 @@ func (r *Recorder) process(ctx context.Context, key plan.Key) (again time.Durati
 	if drifted {
 		r.drift(p)
 	}
-	if wait := p.pause(r.o.Now(), drifted); wait > 0 {
-		return wait
+	// What comes from here on is told by how long it is to wait.
+	nothing := p.settled(r.id) && !p.foreign(r.id) && !p.troubled()
+	if wait := p.pause(r.o.Now(), drifted); wait > 0 || nothing {
+		return max(wait, 0)
 	}
 	err := r.write(ctx, p)
 	if err != nil && !errors.Is(err, errNoSpec) && !errors.Is(err, ErrFenced) {
 		return max(r.wait(p), settle)
 	}
 	return 0
+}
+
+// troubled reports whether the last write did not work.
+func (p *object) troubled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.problem != ""
 }
 
 // pause is for how long the object is not written: somebody edits it again and
