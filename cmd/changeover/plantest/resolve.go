@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/changeover-dev/changeover/cmd/changeover/strictyaml"
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -27,13 +28,12 @@ func (f *File) Files() []string {
 // fit it. The plans are those of Files, by their paths.
 func (f *File) Resolve(p *plan.Plan, src []byte, plans map[string]*plan.Plan) []plan.Problem {
 	f.plans = plans
-	r := resolver{decoder: &decoder{name: f.Name, lines: strings.Split(string(src), "\n")}, file: f, plan: p}
+	r := resolver{decoder: &decoder{strictyaml.Open(f.Name, src)}, file: f, plan: p}
 	for i := range f.Tests {
 		f.Tests[i].fill(p)
 		r.test(&f.Tests[i])
 	}
-	plan.Sort(r.problems)
-	return r.problems
+	return r.Problems()
 }
 
 // resolver compares tests with the plan.
