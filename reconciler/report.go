@@ -222,11 +222,15 @@ func (r *Reconciler) History(ctx context.Context, key plan.Key, n int) ([]Entry,
 	return r.o.Recorder.History(ctx, key, n)
 }
 
-// Ready returns nil once the branch was read and every plan was worked once.
+// Ready returns nil once the branch was read and every plan was worked once;
+// ErrUnread where the branch could not be read.
 func (r *Reconciler) Ready() error {
 	b := r.branchNow()
 	if b.head == "" {
-		return fmt.Errorf("git was not read yet: %w", errors.New(cmp.Or(b.err, "the first reading is under way")))
+		if b.err != "" {
+			return fmt.Errorf("%w: %s", ErrUnread, b.err)
+		}
+		return errors.New("git was not read yet: the first reading is under way")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,7 +11,9 @@ import (
 // Status of one plan: what it is doing, why, and what it waits for. It is what
 // the admin socket, the page and `changeover status` show.
 type Status struct {
-	Key       plan.Key        `json:"key"`
+	Key plan.Key `json:"key"`
+	// Source is the name of the watched branch, in a daemon that has several.
+	Source    string          `json:"source,omitempty"`
 	Path      string          `json:"path,omitempty"`
 	Declared  plan.Position   `json:"declared"`
 	Effective plan.Position   `json:"effective"`

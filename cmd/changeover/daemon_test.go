@@ -226,7 +226,7 @@ func TestGatesAndHistory(t *testing.T) {
 func TestWatchPrintsOnlyNews(t *testing.T) {
 	a := &app{stdout: &bytes.Buffer{}, now: time.Now}
 	out := a.stdout.(*bytes.Buffer)
-	news := &statusNews{query: statusQuery{out: &outputFlag{value: formatTable}}, last: map[string]string{}}
+	news := &statusNews{query: statusQuery{out: &outputFlag{value: formatTable}}, last: map[whose]string{}}
 	s := waiting()
 	for range 3 {
 		s.CheckedAt = s.CheckedAt.Add(time.Second)

@@ -50,6 +50,9 @@ func (d *describer) head() {
 		name += " (" + s.Path + ")"
 	}
 	d.line("Plan", "%s", name)
+	if s.Source != "" {
+		d.line("Source", "%s", s.Source)
+	}
 	d.printf("%-12s %s\n", "State:", d.paint(toneColours[web.StateTone(s.State)], dash(string(s.State))))
 	d.line("Doing", "%s", doing(s))
 	d.why()

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/forge"
+	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/pulls"
 	"github.com/changeover-dev/changeover/reconciler/review"
 )
@@ -25,26 +25,27 @@ func (f *forgeFlags) check(repo string) error {
 }
 
 // wireForge adds what tells and opens pull requests, where the flags name a
-// forge. It runs beside the loop.
-func (d *daemon) wireForge(f *runFlags, w *wired, o *reconciler.Options, log *slog.Logger) error {
+// forge, and returns what runs beside the loop.
+func (d *daemon) wireForge(s *source, repo *git.Repository, o *reconciler.Options) ([]func(context.Context) error, error) {
+	f := s.flags
 	if !f.forge.given() {
-		return nil
+		return nil, nil
 	}
 	place, err := f.forge.place(f.repo)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	observe, err := forge.Observer(d.metrics, place.Kind)
+	observe, err := forge.Observer(s.metrics, place.Kind)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	client, err := f.forge.client(f.repo, d.now, log, observe)
+	client, err := f.forge.client(f.repo, d.now, s.log, observe)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	proposals := w.repo.Proposals()
+	proposals := repo.Proposals()
 	watcher := pulls.New(pulls.Options{
-		Forge: client, Branch: f.branch, Fetch: proposals.Fetch, Tip: w.repo.Tip, Interval: f.forgeInterval, Now: d.now, Log: log,
+		Forge: client, Branch: f.branch, Fetch: proposals.Fetch, Tip: repo.Tip, Interval: d.flags.forgeInterval, Now: d.now, Log: s.log,
 		Review: func(ctx context.Context, shared, head plan.Revision) (pulls.Report, error) {
 			base, tip := review.Side{Name: f.branch, Revision: shared}, review.Side{Name: head.Short(), Revision: head}
 			// Gates are listed and not evaluated: a query of anybody's must not
@@ -57,10 +58,9 @@ func (d *daemon) wireForge(f *runFlags, w *wired, o *reconciler.Options, log *sl
 		},
 	})
 	o.PullRequests = watcher
-	w.beside = append(w.beside, watcher.Run)
-	d.pulls.Store(watcher)
-	log.Info("pull requests are told what they would do", "forge", string(place.Kind), "project", place.Project, "api", place.API)
-	return nil
+	s.pulls.Store(watcher)
+	s.log.Info("pull requests are told what they would do", "forge", string(place.Kind), "project", place.Project, "api", place.API)
+	return []func(context.Context) error{watcher.Run}, nil
 }
 
 // reportOf is a review for the forge.

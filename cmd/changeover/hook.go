@@ -45,15 +45,7 @@ func (d *daemon) serveHook(ctx context.Context) ([]served, error) {
 		return nil, err
 	}
 	handler, err := webhook.New(webhook.Options{
-		Secret: secret, Branch: d.flags.branch, Log: d.log, Registerer: d.metrics,
-		Wake: func() {
-			if loop := d.plans.loop.Load(); loop != nil {
-				loop.Refresh()
-			}
-			if pulls := d.pulls.Load(); pulls != nil {
-				pulls.Wake()
-			}
-		},
+		Secret: secret, Branches: d.plans.branches(), Log: d.log, Registerer: d.metrics, Wake: d.plans.refresh,
 	})
 	if err != nil {
 		return nil, err

@@ -6,17 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/dir"
+	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/kube"
 	"github.com/changeover-dev/changeover/reconciler/kube/client"
 	kuberecord "github.com/changeover-dev/changeover/reconciler/kube/record"
@@ -29,75 +26,84 @@ import (
 // renderCache bounds the rendered manifests that are kept, in bytes.
 const renderCache = 64 << 20
 
-// waker wakes the loop, which is made after those that wake it.
-type waker struct {
-	loop atomic.Pointer[reconciler.Reconciler]
+// kubeAdapters are what every source needs of the cluster for a recorder of its
+// own.
+type kubeAdapters struct {
+	client *client.Client
+	events *kuberecord.Events
 }
 
-func (w *waker) wake(key plan.Key) {
-	if l := w.loop.Load(); l != nil {
-		l.Wake(key)
+// wireKube adds the cluster that the flags name to the common ports, and to what
+// runs beside the loops.
+func (w *wired) wireKube() error {
+	d, o := w.daemon, &w.common
+	f := &d.flags.kube
+	if !f.wanted() {
+		return nil
 	}
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	c, err := client.New(client.Options{Config: cfg, QPS: f.qps, Burst: f.burst, UserAgent: "changeover/" + readBuild().Version, Now: d.now, Fence: o.Fence})
+	if err != nil {
+		return err
+	}
+	cluster, err := kube.New(kube.Options{Client: c, Log: d.log, Now: d.now, Wake: d.wake})
+	if err != nil {
+		return err
+	}
+	gateway, err := route.New(route.Options{Client: c, Log: d.log, Now: d.now, Wake: d.wake})
+	if err != nil {
+		return err
+	}
+	w.kube = &kubeAdapters{client: c, events: kuberecord.NewEvents(kuberecord.EventOptions{Client: c, Log: d.log, Now: d.now})}
+	o.Cluster, o.GatewayAPI = cluster, gateway
+	o.Notifier = notify.All{o.Notifier, w.kube.events}
+	w.beside = append(w.beside, cluster.Run, gateway.Run, w.kube.events.Run)
+	return nil
 }
 
-// wireCluster adds what the flags name of Kubernetes to the loop's ports, and
-// to what runs beside it.
-func (d *daemon) wireCluster(f *runFlags, w *wired, o *reconciler.Options, log *slog.Logger, fenced func(error)) error {
-	if !f.kube.wanted() && !f.rendered.wanted() {
+// recorder is the journal of a source, and the cluster where there is one.
+func (w *wired) recorder(s *source) (reconciler.Recorder, error) {
+	if w.kube == nil {
+		return s.records, nil
+	}
+	f := s.flags
+	id, err := daemonID(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := kuberecord.New(kuberecord.Options{Inner: s.records, Client: w.kube.client, Log: s.log, Now: w.daemon.now, Wake: w.daemon.wake, Fenced: w.fenced,
+		ID: id, Shared: w.daemon.flags.lease.elect, Source: fmt.Sprintf("%s branch %s path %s", f.shownRepo(), f.branch, f.path),
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.beside = append(w.beside, r.Run)
+	return r, nil
+}
+
+// wireManifests adds what builds the cluster config of a source's plans, and the
+// folder or branch for it, where another engine applies it.
+func (w *wired) wireManifests(s *source, repo *git.Repository, o *reconciler.Options) error {
+	f := s.flags
+	if w.kube == nil && !f.rendered.wanted() {
 		return nil
 	}
 	cache := kustomize.NewCache(renderCache)
 	o.Manifests = func(ctx context.Context, v plan.Version, stop plan.Position) ([]render.Object, error) {
-		return cache.Build(ctx, v, stop, w.repo.Files)
-	}
-	if f.kube.wanted() {
-		if err := d.wireKube(f, w, o, log, fenced); err != nil {
-			return err
-		}
+		return cache.Build(ctx, v, stop, repo.Files)
 	}
 	if !f.rendered.wanted() {
 		return nil
 	}
 	// The cluster is applied by another engine, and only looked at here.
-	manifests, err := dir.New(dir.Options{Folder: f.rendered.dir, Branch: f.rendered.branch, Publisher: w.repo, Live: o.Cluster})
+	manifests, err := dir.New(dir.Options{Folder: f.rendered.dir, Branch: f.rendered.branch, Publisher: repo, Live: o.Cluster})
 	if err != nil {
 		return err
 	}
 	o.Cluster = manifests
-	return nil
-}
-
-func (d *daemon) wireKube(f *runFlags, w *wired, o *reconciler.Options, log *slog.Logger, fenced func(error)) error {
-	cfg, err := f.kube.config()
-	if err != nil {
-		return err
-	}
-	c, err := client.New(client.Options{Config: cfg, QPS: f.kube.qps, Burst: f.kube.burst, UserAgent: "changeover/" + readBuild().Version, Now: d.now, Fence: o.Fence})
-	if err != nil {
-		return err
-	}
-	cluster, err := kube.New(kube.Options{Client: c, Log: log, Now: d.now, Wake: w.waker.wake})
-	if err != nil {
-		return err
-	}
-	gateway, err := route.New(route.Options{Client: c, Log: log, Now: d.now, Wake: w.waker.wake})
-	if err != nil {
-		return err
-	}
-	id, err := daemonID(f.stateDir)
-	if err != nil {
-		return err
-	}
-	records, err := kuberecord.New(kuberecord.Options{Inner: o.Recorder, Client: c, Log: log, Now: d.now, Wake: w.waker.wake, Fenced: fenced,
-		ID: id, Shared: f.lease.elect, Source: fmt.Sprintf("%s branch %s path %s", f.shownRepo(), f.branch, f.path),
-	})
-	if err != nil {
-		return err
-	}
-	events := kuberecord.NewEvents(kuberecord.EventOptions{Client: c, Log: log, Now: d.now})
-	o.Cluster, o.GatewayAPI, o.Recorder = cluster, gateway, records
-	o.Notifier = notify.All{o.Notifier, events}
-	w.beside = append(w.beside, cluster.Run, gateway.Run, records.Run, events.Run)
 	return nil
 }
 
@@ -123,26 +129,4 @@ func daemonID(stateDir string) (string, error) {
 		return "", fmt.Errorf("write the daemon's name: %w", err)
 	}
 	return id, nil
-}
-
-// run works until ctx ends. What runs beside the loop ends after it, so that
-// what it did last is still written.
-func (w *wired) run(ctx context.Context) error {
-	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	g, bctx := errgroup.WithContext(bctx)
-	for _, run := range w.beside {
-		g.Go(func() error {
-			if err := run(bctx); err != nil && !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("watch the cluster: %w", err)
-			}
-			return nil
-		})
-	}
-	lctx, end := context.WithCancel(ctx)
-	defer end()
-	context.AfterFunc(bctx, end) // without its watches the loop would be blind
-	err := w.loop.Run(lctx)
-	stop()
-	return errors.Join(err, g.Wait())
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,21 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Watch a branch and bring the gateway to what its plans declare, until SIGTERM or SIGINT: then an effect that was
 begun is finished, and the next is not begun. Logs go to standard error.
 
+One daemon can watch several repositories or branches, for one gateway and one cluster: --sources names a file such as
+
+  sources:
+    - name: payments
+      repo: https://git.example.com/payments/migrations.git
+      git-token-file: /etc/changeover/payments-token
+    - name: orders
+      repo: https://git.example.com/orders/app.git
+      branch: release
+      path: migrations
+
+The fields are the flags of Git, signatures, forge and rendered manifests; what is on the command line holds for all
+that do not say otherwise. Each source has its records in sources/NAME of the state directory. A repository that
+cannot be read holds up its own plans alone. Of two sources with a plan of one name, the one that had it first keeps it.
+
 Exit codes: 0 after a signal, 2 wrong flags, 3 could not start (another daemon on the state directory, a repository
 that cannot be read and of which there is no copy, an address in use, own commits that would not verify).`,
 		Example: `  changeover run --repo https://git.example.com/ops/migrations.git --git-token-file /etc/changeover/token \
@@ -40,7 +56,11 @@ that cannot be read and of which there is no copy, an address in use, own commit
 		if err := f.check(); err != nil {
 			return err
 		}
-		return a.daemon(ctx, &f)
+		sources, err := f.sources(cmd.Flags(), a.getenv)
+		if err != nil {
+			return err
+		}
+		return a.daemon(ctx, &f, sources)
 	})
 	return cmd
 }
@@ -49,21 +69,14 @@ that cannot be read and of which there is no copy, an address in use, own commit
 const stopping = 5 * time.Second
 
 // daemon runs until ctx ends, or another daemon leads.
-func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
-	log := a.logger(f)
-	source, err := f.sourceOptions(a.now)
-	if err == nil {
-		err = source.CheckSigning()
-	}
+func (a *app) daemon(ctx context.Context, f *runFlags, flags []*sourceFlags) (err error) {
+	build := readBuild()
+	d := &daemon{app: a, flags: f, log: a.logger(f), metrics: newMetrics(build)}
+	lock, err := d.openSources(ctx, flags)
+	defer func() { err = errors.Join(err, lock()) }()
 	if err != nil {
 		return err
 	}
-	records, err := record.Open(f.stateDir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, records.Close()) }()
-
 	page, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return fmt.Errorf("listen for the status page: %w; choose another --listen", err)
@@ -76,18 +89,59 @@ func (a *app) daemon(ctx context.Context, f *runFlags) (err error) {
 	}
 	defer func() { _ = admin.Close() }()
 
-	build := readBuild()
-	d := &daemon{app: a, flags: f, records: records, log: log, metrics: newMetrics(build)}
-	o := web.Options{Plans: &d.plans, Metrics: d.metrics, Now: a.now, Log: log, Version: build.Version}
-	all := []served{{web.NewServer(web.Handler(o), log), page}, {web.NewServer(web.AdminHandler(o), log), admin}}
+	o := web.Options{Plans: &d.plans, Metrics: d.metrics, Now: a.now, Log: d.log, Version: build.Version, Several: f.sourcesFile != ""}
+	all := []served{{web.NewServer(web.Handler(o), d.log), page}, {web.NewServer(web.AdminHandler(o), d.log), admin}}
 	hook, err := d.serveHook(ctx)
 	if err != nil {
 		return err
 	}
-	log.Info("started", "version", build.Version, "repo", f.shownRepo(), "branch", f.branch, "path", f.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
-	err = serveWhile(ctx, log, d.run, append(all, hook...)...)
-	log.Info("stopped")
+	for _, s := range d.plans.sources {
+		s.log.Info("started", "version", build.Version, "repo", s.flags.shownRepo(), "branch", s.flags.branch, "path", s.flags.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
+	}
+	err = serveWhile(ctx, d.log, d.run, append(all, hook...)...)
+	d.log.Info("stopped")
 	return err
+}
+
+// openSources opens the records of all sources, and returns what closes them,
+// also where it fails.
+func (d *daemon) openSources(ctx context.Context, flags []*sourceFlags) (done func() error, err error) {
+	var open []*record.Dir
+	done = func() (err error) {
+		for _, r := range slices.Backward(open) {
+			err = errors.Join(err, r.Close())
+		}
+		return err
+	}
+	for _, f := range flags {
+		source, err := f.sourceOptions(d.now)
+		if err == nil {
+			err = source.CheckSigning()
+		}
+		if err != nil {
+			return done, err
+		}
+	}
+	if d.flags.sourcesFile != "" {
+		// One daemon works on the directory, whichever its sources are.
+		lock, err := record.Open(d.flags.stateDir)
+		if err != nil {
+			return done, err
+		}
+		open = append(open, lock)
+	}
+	if err := checkLayout(ctx, d.flags.stateDir, d.flags.sourcesFile != ""); err != nil {
+		return done, err
+	}
+	for _, f := range flags {
+		s, err := d.newSource(f)
+		if err != nil {
+			return done, err
+		}
+		open = append(open, s.records)
+		d.plans.sources = append(d.plans.sources, s)
+	}
+	return done, nil
 }
 
 type served struct {

@@ -1,31 +1,24 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/changeover-dev/changeover/reconciler/git"
 )
 
 // runFlags are the daemon's.
 type runFlags struct {
-	gitFlags
+	sourceFlags
+	sourcesFile                             string
 	kube                                    kubeFlags
 	lease                                   leaseFlags
-	rendered                                renderedFlags
 	hook                                    hookFlags
-	forge                                   forgeFlags
 	forgeInterval                           time.Duration
-	verify                                  string
-	trustedKeys                             []string
-	stateDir, gitDir, prometheus            string
+	stateDir, prometheus                    string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridgeConfig                            string
 	bridgeURLs                              []string
@@ -39,19 +32,15 @@ type runFlags struct {
 const daemonAuthor = "Changeover <changeover@localhost>"
 
 func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
-	f.gitFlags.add(cmd, daemonAuthor)
+	f.sourceFlags.add(cmd, getenv)
 	f.kube.add(cmd)
 	f.lease.add(cmd)
-	f.rendered.add(cmd)
 	f.hook.add(cmd)
-	f.forge.add(cmd, getenv)
 	flags := cmd.Flags()
+	flags.StringVar(&f.sourcesFile, "sources", "", "YAML file that lists several repositories or branches, in place of --repo")
 	flags.DurationVar(&f.forgeInterval, "forge-interval", time.Minute, "how often the forge is asked for pull requests; a webhook has it asked at once")
-	flags.StringVar(&f.repo, "repo", "", "URL or path of the Git repository (required)")
 	flags.StringVar(&f.stateDir, "state-dir", getenv("CHANGEOVER_STATE_DIR"), "folder for records and the admin socket (required; $CHANGEOVER_STATE_DIR)")
 	flags.StringVar(&f.gitDir, "git-dir", "", "folder for the copy of the repository (default: git in the state directory)")
-	flags.StringVar(&f.verify, "verify", string(git.VerifyOff), "which commits must be signed: off, head (every new head), or promotions (what changes a plan)")
-	flags.StringArrayVar(&f.trustedKeys, "git-trusted-keys", nil, "file with keys that may sign: armored OpenPGP public keys, or Git's allowed signers (repeatable; read anew when it changes)")
 	flags.StringVar(&f.prometheus, "prometheus", "", "URL of the Prometheus that answers the gates' queries")
 	flags.StringVar(&f.nginxDir, "nginx-dir", "", "folder that nginx includes files from; changeover in it is the daemon's")
 	flags.StringVar(&f.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
@@ -72,16 +61,10 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 
 // check finds what is wrong with the flags before anything is touched.
 func (f *runFlags) check() error {
-	if f.repo == "" {
-		return usageError("--repo is required: the URL or path of the Git repository that holds the plans")
-	}
 	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}
-	if _, err := f.options(); err != nil {
-		return err
-	}
-	for _, err := range []error{f.checkVerify(), f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.rendered.check(f.branch), f.hook.check(), f.forge.check(f.repo)} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check()} {
 		if err != nil {
 			return err
 		}
@@ -154,39 +137,4 @@ func checkAddress(flag, s string) error {
 		return usageError("%s %q: want HOST:PORT, such as 127.0.0.1:9080", flag, s)
 	}
 	return nil
-}
-
-// shownRepo is the repository as it may stand in a log.
-func (f *runFlags) shownRepo() string {
-	if u, err := url.Parse(f.repo); err == nil {
-		return u.Redacted()
-	}
-	return f.repo
-}
-
-// checkVerify finds flags that would leave commits unverified which somebody
-// thinks are not.
-func (f *runFlags) checkVerify() error {
-	switch git.Verify(f.verify) {
-	case git.VerifyOff:
-		if len(f.trustedKeys) > 0 {
-			return usageError("--git-trusted-keys is of no use while --verify is off: give --verify head or --verify promotions")
-		}
-	case git.VerifyHead, git.VerifyPromotions:
-		if len(f.trustedKeys) == 0 {
-			return usageError("--verify %s needs --git-trusted-keys FILE: the keys that may sign", f.verify)
-		}
-	default:
-		return usageError("--verify %q is not known: want off, head or promotions", f.verify)
-	}
-	return nil
-}
-
-// sourceOptions are those of the watched branch.
-func (f *runFlags) sourceOptions(now func() time.Time) (git.Options, error) {
-	o, err := f.options()
-	o.Verify, o.TrustedKeys = git.Verify(f.verify), f.trustedKeys
-	o.Dir = cmp.Or(f.gitDir, filepath.Join(f.stateDir, "git"))
-	o.Now = now
-	return o, err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/web"
@@ -96,20 +97,25 @@ func (a *app) showStatus(ctx context.Context, q statusQuery) error {
 	case len(found) == 0:
 		a.note("No plan yet. The daemon takes every MigrationPlan below the watched path of its branch.")
 	default:
-		a.table(a.stdout, "", append([][]cell{statusHeader(q.out)}, a.statusRows(found, q.out)...))
+		several := slices.ContainsFunc(found, func(s reconciler.Status) bool { return s.Source != "" })
+		a.table(a.stdout, "", append([][]cell{statusHeader(q.out, several)}, a.statusRows(found, q.out, several)...))
 	}
 	return nil
 }
 
-func statusHeader(out *outputFlag) []cell {
+// statusHeader has a column for the source where the daemon has several.
+func statusHeader(out *outputFlag, several bool) []cell {
 	h := cells("NAMESPACE", "NAME", "DECLARED", "EFFECTIVE", "STATE", "REASON", "AGE")
+	if several {
+		h = append(cells("SOURCE"), h...)
+	}
 	if out.value == formatWide {
 		h = append(h, cells("HEAD", "APPLIED", "FILE", "MESSAGE")...)
 	}
 	return h
 }
 
-func (a *app) statusRows(all []reconciler.Status, out *outputFlag) [][]cell {
+func (a *app) statusRows(all []reconciler.Status, out *outputFlag, several bool) [][]cell {
 	var rows [][]cell
 	for _, s := range all {
 		reason, why := web.Why(s)
@@ -117,6 +123,9 @@ func (a *app) statusRows(all []reconciler.Status, out *outputFlag) [][]cell {
 		row[4].colour = toneColours[web.StateTone(s.State)]
 		if out.value == formatWide {
 			row = append(row, cells(dash(s.Head.Short()), dash(s.Applied.Short()), dash(s.Path), why)...)
+		}
+		if several {
+			row = append(cells(dash(s.Source)), row...)
 		}
 		rows = append(rows, row)
 	}
@@ -133,7 +142,7 @@ func dash(s string) string {
 // watchStatus prints what there is, and from then on what changed, until it is
 // interrupted. A daemon that goes away for a while does not end it.
 func (a *app) watchStatus(ctx context.Context, q statusQuery) error {
-	news := &statusNews{query: q, last: map[string]string{}}
+	news := &statusNews{query: q, last: map[whose]string{}}
 	first, failing := true, ""
 	for {
 		found, err := a.ask(ctx, q)
@@ -163,8 +172,16 @@ func (a *app) watchStatus(ctx context.Context, q statusQuery) error {
 // statusNews is what was printed so far.
 type statusNews struct {
 	query  statusQuery
-	last   map[string]string // by key
-	widths []int             // of the table's columns; nil before its header
+	last   map[whose]string
+	widths []int // of the table's columns; nil before its header
+	// several: the daemon has several sources.
+	several bool
+}
+
+// whose tells plans of one name apart.
+type whose struct {
+	source string
+	key    plan.Key
 }
 
 // printNews prints the statuses that differ from what was printed of them
@@ -172,19 +189,21 @@ type statusNews struct {
 func (a *app) printNews(found []reconciler.Status, news *statusNews) error {
 	var rows [][]cell
 	if news.widths == nil {
-		rows = append(rows, statusHeader(news.query.out))
+		news.several = slices.ContainsFunc(found, func(s reconciler.Status) bool { return s.Source != "" })
+		rows = append(rows, statusHeader(news.query.out, news.several))
 	}
-	now := map[string]string{}
+	now := map[whose]string{}
 	for _, s := range found {
-		now[s.Key.String()] = essence(s)
+		whose := whose{s.Source, s.Key}
+		now[whose] = essence(s)
 		switch {
-		case news.last[s.Key.String()] == now[s.Key.String()]:
+		case news.last[whose] == now[whose]:
 		case news.query.out.structured():
 			if err := news.query.out.write(a.stdout, s); err != nil {
 				return err
 			}
 		default:
-			rows = append(rows, a.statusRows([]reconciler.Status{s}, news.query.out)...)
+			rows = append(rows, a.statusRows([]reconciler.Status{s}, news.query.out, news.several)...)
 		}
 	}
 	news.last = now

@@ -25,11 +25,11 @@ func openView(ctx context.Context, stateDir string) (v view, live bool, done fun
 	if !errors.Is(err, errNoDaemon) {
 		return nil, false, nil, err
 	}
-	d, err := record.OpenReadOnly(stateDir)
+	dirs, err := openDirs(ctx, stateDir)
 	if err != nil {
 		return nil, false, nil, err
 	}
-	return dirView{d}, false, func() { _ = d.Close() }, nil
+	return dirs, false, dirs.close, nil
 }
 
 // dirView reads what a daemon wrote last.

@@ -9,20 +9,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/gates/prom"
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/bridge"
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
-	"github.com/changeover-dev/changeover/reconciler/pulls"
-	"github.com/changeover-dev/changeover/reconciler/record"
 	"github.com/changeover-dev/changeover/render/kustomize"
 )
 
@@ -31,11 +30,9 @@ import (
 type daemon struct {
 	*app
 	flags   *runFlags
-	records *record.Dir
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	plans   plansNow
-	pulls   atomic.Pointer[pulls.Watcher] // nil without a forge, and before this daemon leads
 }
 
 // run works until ctx ends: at once, or with an election while it leads.
@@ -46,43 +43,50 @@ func (d *daemon) run(ctx context.Context) error {
 	return d.elect(ctx)
 }
 
-// work makes the loop and runs it. The fence says why no effect may be begun;
-// nil: all may.
-func (d *daemon) work(ctx context.Context, fence func() error) (err error) {
+// work makes the adapters and a loop for each source, and runs them. The fence
+// says why no effect may be begun; nil: all may.
+func (d *daemon) work(ctx context.Context, fence func() error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w, err := d.wire(ctx, d.flags, fence, cancel)
+	w, err := d.wire(ctx, fence, cancel)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.repo.Close()) }()
-	w.waker.loop.Store(w.loop)
-	d.plans.loop.Store(w.loop)
-	err = w.run(ctx)
+	err = besides(ctx, w.beside, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, s := range d.plans.sources {
+			g.Go(func() error { return s.run(ctx, w) })
+		}
+		return g.Wait()
+	})
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err) // another daemon has written meanwhile
 	}
 	return err
 }
 
-// wired is the daemon's loop with what runs beside it and must be closed after
-// it.
+// wired are the adapters, which all sources share: one gateway and one cluster
+// have the plans of all of them.
 type wired struct {
-	loop   *reconciler.Reconciler
-	repo   *git.Repository
-	waker  waker
-	beside []func(context.Context) error
+	daemon *daemon
+	common reconciler.Options
+	beside []func(context.Context) error // runs as long as the loops do
+	kube   *kubeAdapters                 // nil without a cluster
+	fenced func(error)
+
+	recorders map[*source]reconciler.Recorder
 }
 
-// wire makes the adapters that the flags name. It is the only place that knows
-// which they are.
-func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenced func(error)) (*wired, error) {
-	log := d.log
-	w := &wired{}
-	o := reconciler.Options{
-		Check: check, Recorder: d.records, Notifier: notify.NewLog(log), Now: d.now, Log: log, Fence: fence,
+// wire makes the adapters that the flags name. With loop it is the only place
+// that knows which they are.
+func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error)) (*wired, error) {
+	f := d.flags
+	w := &wired{daemon: d, fenced: fenced, recorders: map[*source]reconciler.Recorder{}}
+	o := &w.common
+	*o = reconciler.Options{
+		Check: check, Notifier: notify.NewLog(d.log), Now: d.now, Fence: fence,
 		Interval: f.interval, GitInterval: f.gitInterval, DriftInterval: f.driftInterval,
-		Limits: f.limits(), Registerer: d.metrics, Sampler: noPrometheus{},
+		Limits: f.limits(), Sampler: noPrometheus{},
 	}
 	if f.prometheus != "" {
 		client, err := prom.New(prom.Options{URL: f.prometheus})
@@ -96,7 +100,7 @@ func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenc
 		if err != nil {
 			return nil, err
 		}
-		checkNGINX(ctx, f, log)
+		checkNGINX(ctx, f, d.log)
 		o.NGINX = g
 	}
 	if f.bridgeConfig != "" {
@@ -106,25 +110,84 @@ func (d *daemon) wire(ctx context.Context, f *runFlags, fence func() error, fenc
 		}
 		o.Bridge = g
 	}
-	var err error
-	if w.repo, err = d.openSource(ctx, f, log); err != nil {
+	if err := w.wireKube(); err != nil {
 		return nil, err
 	}
-	o.Source = w.repo
-	if err := errors.Join(d.wireCluster(f, w, &o, log, fenced), d.wireForge(f, w, &o, log)); err != nil {
-		return nil, errors.Join(err, w.repo.Close())
+	return w, w.record(ctx)
+}
+
+// record makes the recorders. All plans with a record are claimed before any
+// plan is worked, so that a restart finds them with the source that had them.
+func (w *wired) record(ctx context.Context) error {
+	for _, s := range w.daemon.plans.sources {
+		r, err := w.recorder(s)
+		if err != nil {
+			return err
+		}
+		if s.flags.name != "" {
+			r = w.daemon.plans.claims.Recorder(s.flags.name, r)
+			if _, err := r.Keys(ctx); err != nil {
+				return fmt.Errorf("list the records of source %s: %w", s.flags.name, err)
+			}
+		}
+		w.recorders[s] = r
+	}
+	return nil
+}
+
+// loop makes the loop of a source whose repository is open, and what runs
+// beside it.
+func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) error, *reconciler.Reconciler, error) {
+	o := w.common
+	o.Source, o.Recorder, o.Log, o.Registerer = repo, w.recorders[s], s.log, s.metrics
+	if err := w.wireManifests(s, repo, &o); err != nil {
+		return nil, nil, err
+	}
+	beside, err := w.daemon.wireForge(s, repo, &o)
+	if err != nil {
+		return nil, nil, err
 	}
 	o.Check = withCluster(o.Check, o)
-	if w.loop, err = reconciler.New(o); err != nil {
-		return nil, errors.Join(err, w.repo.Close())
+	loop, err := reconciler.New(o)
+	return beside, loop, err
+}
+
+// wake tells the loops that something of a plan changed; those that have no such
+// plan do nothing.
+func (d *daemon) wake(key plan.Key) {
+	for _, s := range d.plans.sources {
+		if l := s.loop.Load(); l != nil {
+			l.Wake(key)
+		}
 	}
-	return w, nil
+}
+
+// besides runs a loop until ctx ends. What runs beside it ends after it, so that
+// what it did last is still written.
+func besides(ctx context.Context, beside []func(context.Context) error, loop func(context.Context) error) error {
+	bctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, bctx := errgroup.WithContext(bctx)
+	for _, run := range beside {
+		g.Go(func() error {
+			if err := run(bctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("watch the cluster: %w", err)
+			}
+			return nil
+		})
+	}
+	lctx, end := context.WithCancel(ctx)
+	defer end()
+	context.AfterFunc(bctx, end) // without its watches the loop would be blind
+	err := loop(lctx)
+	stop()
+	return errors.Join(err, g.Wait())
 }
 
 // openSource opens the watched branch, and finds out today whether a revert
 // could be pushed on the day that it is needed.
-func (a *app) openSource(ctx context.Context, f *runFlags, log *slog.Logger) (*git.Repository, error) {
-	o, err := f.sourceOptions(a.now)
+func openSource(ctx context.Context, f *sourceFlags, now func() time.Time, log *slog.Logger) (*git.Repository, error) {
+	o, err := f.sourceOptions(now)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,8 @@ type Options struct {
 	Now func() time.Time
 	// Log takes failures to answer; nil: slog.Default.
 	Log *slog.Logger
+	// Several branches are watched: the page says whose each plan is.
+	Several bool
 	// Version of the daemon, for the foot of the page.
 	Version string
 }
@@ -129,6 +131,8 @@ func (p *page) readyz(w http.ResponseWriter, _ *http.Request) {
 		plainText(w, http.StatusOK, "ok")
 	case errors.Is(err, reconciler.ErrStandby):
 		plainText(w, http.StatusOK, err.Error()) // ready to take over
+	case p.Several && errors.Is(err, reconciler.ErrUnread):
+		plainText(w, http.StatusOK, "ok, but "+err.Error()) // the others' plans are worked
 	default:
 		plainText(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 	}
@@ -145,6 +149,7 @@ type indexData struct {
 	Version  string
 	Now      time.Time
 	NotReady string
+	Several  bool
 	Plans    []row
 }
 
@@ -157,7 +162,7 @@ type row struct {
 
 func (p *page) index(w http.ResponseWriter, r *http.Request) {
 	now := p.Now()
-	d := indexData{Title: "All plans", Version: p.Version, Now: now}
+	d := indexData{Title: "All plans", Version: p.Version, Now: now, Several: p.Several}
 	if err := p.Plans.Ready(); err != nil {
 		d.NotReady = err.Error()
 	}

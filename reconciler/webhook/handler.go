@@ -28,10 +28,11 @@ const (
 type Options struct {
 	// Secret is asked at each delivery, so that another one counts at once.
 	Secret func() ([]byte, error)
-	// Branch that is watched: a push to another one wakes nothing.
-	Branch string
-	// Wake is called from several goroutines and must not block.
-	Wake       func()
+	// Branches that are watched: a push to another one wakes nothing.
+	Branches []string
+	// Wake is told which of them was pushed to, or nothing where the delivery
+	// does not say. It is called from several goroutines and must not block.
+	Wake       func(branch string)
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -109,12 +110,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, name string, k k
 		return
 	}
 	event := k.event(r.Header)
-	if event != "" && !slices.Contains(k.wakes, event) || elsewhere(body, h.o.Branch) {
+	branch, told := branchOf(body)
+	if event != "" && !slices.Contains(k.wakes, event) || told && !slices.Contains(h.o.Branches, branch) {
 		answer("ignored", http.StatusAccepted, "nothing to do for this")
 		return
 	}
 	h.o.Log.Debug("woken by a webhook", "kind", name, "event", event)
-	h.o.Wake()
+	h.o.Wake(branch)
 	answer("woke", http.StatusAccepted, "the branch is read")
 }
 

@@ -31,16 +31,22 @@ const documented = "It's a Secret to Everybody"
 type hook struct {
 	http.Handler
 	wakes atomic.Int64
-	reg   *prometheus.Registry
-	fail  error
+	// branch that the last wake was told of.
+	branch atomic.Value
+	reg    *prometheus.Registry
+	fail   error
 }
 
 func newHook(t testing.TB, secret string) *hook {
 	t.Helper()
 	h := &hook{reg: prometheus.NewRegistry()}
 	handler, err := webhook.New(webhook.Options{
-		Secret: func() ([]byte, error) { return []byte(secret), h.fail }, Branch: "main",
-		Wake: func() { h.wakes.Add(1) }, Log: slog.New(slog.DiscardHandler), Registerer: h.reg,
+		Secret: func() ([]byte, error) { return []byte(secret), h.fail }, Branches: []string{"main", "release"},
+		Wake: func(branch string) {
+			h.wakes.Add(1)
+			h.branch.Store(branch)
+		},
+		Log: slog.New(slog.DiscardHandler), Registerer: h.reg,
 	})
 	if err != nil {
 		t.Fatal(err)

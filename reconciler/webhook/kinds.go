@@ -74,15 +74,18 @@ func same(token string, secret []byte) bool {
 	return hmac.Equal(a[:], b[:])
 }
 
-// elsewhere reports whether a push names a branch that is not the one watched.
-// A body that cannot be read as that names none.
-func elsewhere(body []byte, branch string) bool {
+// branchOf is the branch that a delivery says was pushed to; empty for a tag.
+// told is false where it says nothing of the kind.
+func branchOf(body []byte) (name string, told bool) {
 	var push struct {
 		Ref string `json:"ref"`
 	}
 	if json.Unmarshal(body, &push) != nil {
-		return false
+		return "", false
 	}
-	name, ok := strings.CutPrefix(push.Ref, "refs/heads/")
-	return strings.HasPrefix(push.Ref, "refs/tags/") || ok && name != branch
+	name, told = strings.CutPrefix(push.Ref, "refs/heads/")
+	if told {
+		return name, true
+	}
+	return "", strings.HasPrefix(push.Ref, "refs/tags/")
 }

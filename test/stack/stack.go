@@ -27,6 +27,9 @@ type Options struct {
 	// Args are more arguments of the daemon; a flag given twice has the last
 	// value.
 	Args []string
+	// Sources is the text of a sources file, REPO in it the repository: then the
+	// daemon watches those in place of the repository alone.
+	Sources string
 	// Files of the repository beside the plan, by path.
 	Files map[string]string
 	// Plan is the text of the plan; LEGACY, MODERN and GATEWAY in it stand for
@@ -71,9 +74,10 @@ func Start(t testing.TB, o Options) *Stack {
 		ask = o.Ask(ask)
 	}
 	args := []string{
-		"run", "--repo", s.Repo, "--state-dir", s.State, "--prometheus", ask, "--listen", "127.0.0.1:0",
+		"run", "--state-dir", s.State, "--prometheus", ask, "--listen", "127.0.0.1:0",
 		"--interval", "500ms", "--git-interval", "500ms", "--drift-interval", "2s", "--cooldown", "0s", "--max-per-day", "100", "--log-format", "text",
 	}
+	args = append(args, s.sources(filepath.Join(dir, "sources.yaml"))...)
 	switch o.Gateway {
 	case "nginx":
 		s.NGINX = nginxtest.Start(t)
@@ -96,6 +100,18 @@ func Start(t testing.TB, o Options) *Stack {
 		}
 	})
 	return s
+}
+
+// sources are the flags that name what is watched.
+func (s *Stack) sources(file string) []string {
+	s.t.Helper()
+	if s.o.Sources == "" {
+		return []string{"--repo", s.Repo}
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(s.o.Sources, "REPO", s.Repo)), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return []string{"--sources", file}
 }
 
 func (s *Stack) startBridge(config string) (daemonArgs []string) {
