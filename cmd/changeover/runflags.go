@@ -61,6 +61,9 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 
 // check finds what is wrong with the flags before anything is touched.
 func (f *runFlags) check() error {
+	if f.repo == "" && f.sourcesFile == "" {
+		return errNoRepo
+	}
 	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}

@@ -35,9 +35,11 @@ func (f *sourceFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringArrayVar(&f.trustedKeys, "git-trusted-keys", nil, "file with keys that may sign: armored OpenPGP public keys, or Git's allowed signers (repeatable; read anew when it changes)")
 }
 
+var errNoRepo = usageError("--repo is required: the URL or path of the Git repository that holds the plans, or --sources for several")
+
 func (f *sourceFlags) check() error {
 	if f.repo == "" {
-		return usageError("--repo is required: the URL or path of the Git repository that holds the plans")
+		return errNoRepo
 	}
 	if _, err := f.options(); err != nil {
 		return err

@@ -22,22 +22,22 @@ const maxSources = 256
 // sourceName is that of a folder, a label's value, and what people type.
 var sourceName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
+// userInURL finds a URL with a user, whose name may be a token.
+var userInURL = regexp.MustCompile(`://[^/\s]*@`)
+
 // ofOne are the flags that would mean the same thing for every source, and so
 // are no defaults.
 var ofOne = []string{"repo", "git-dir", "rendered", "rendered-branch", "forge-project"}
 
-// errSources: the sources file has problems, which were printed.
+// sourcesError is all that is wrong in a sources file.
 type sourcesError struct{ problems []plan.Problem }
 
 func (e *sourcesError) Error() string {
 	var b strings.Builder
 	for _, p := range e.problems {
-		b.WriteString(p.String() + "\n")
-		if p.Hint != "" {
-			b.WriteString("    " + p.Hint + "\n")
-		}
+		b.WriteString("\n" + strings.TrimRight(p.Render(), "\n"))
 	}
-	return "--sources: " + strings.TrimSpace(b.String())
+	return "--sources: the file cannot be taken:" + b.String()
 }
 
 // sources that the flags name, checked: one, or those of the file.
@@ -64,6 +64,11 @@ func (f *runFlags) sources(given *pflag.FlagSet, getenv func(string) string) ([]
 		r.read(root)
 	}
 	if problems := r.Problems(); len(problems) > 0 {
+		for i := range problems {
+			if userInURL.MatchString(problems[i].Source) {
+				problems[i].Source = "" // it may hold a token
+			}
+		}
 		return nil, &exitError{exitUsage, &sourcesError{problems}}
 	}
 	return r.found, nil

@@ -267,3 +267,25 @@ func FuzzDelivery(f *testing.F) {
 		}
 	})
 }
+
+func TestAWakeNamesTheBranch(t *testing.T) {
+	h := newHook(t, documented)
+	for body, want := range map[string]struct {
+		wakes  int64
+		branch string
+	}{
+		`{"ref":"refs/heads/release"}`: {1, "release"},
+		`{"ref":"refs/heads/main"}`:    {1, "main"},
+		`{"ref":"refs/heads/other"}`:   {0, ""},
+		`{"ref":"refs/tags/main"}`:     {0, ""},
+		`{"ref":7}`:                    {1, ""},
+		`no JSON`:                      {1, ""},
+	} {
+		h.wakes.Store(0)
+		h.branch.Store("")
+		h.deliver("generic", body, "X-Signature", "sha256="+sum(documented, body))
+		if got := h.branch.Load(); h.wakes.Load() != want.wakes || got != want.branch {
+			t.Errorf("%s: %d wakes for %q, want %d for %q", body, h.wakes.Load(), got, want.wakes, want.branch)
+		}
+	}
+}

@@ -44,6 +44,7 @@ var table = []row{
 	{folders: []string{"reconciler"}, ours: []string{"plan", "gates", "reconciler/decide", "render"}},
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/webhook"}},
+	{folders: []string{"reconciler/claims"}, ours: []string{"plan", "reconciler/decide", "reconciler"}},
 	{folders: []string{"reconciler/forge"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/pulls"}, ours: []string{"plan", "reconciler", "reconciler/forge"}},
 	// Evidence in records, entries and statuses is gates.Results: what keeps
