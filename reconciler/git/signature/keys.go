@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-
-	"github.com/ProtonMail/go-crypto/openpgp"
 )
 
 // maxFile bounds a file of keys, in bytes.
@@ -20,7 +18,7 @@ const maxFile = 1 << 20
 // Keys are those that are trusted. They are not changed and may be used by
 // several goroutines.
 type Keys struct {
-	pgp    openpgp.EntityList
+	pgp    ring
 	ssh    []allowed
 	digest string
 }
@@ -66,6 +64,13 @@ func (f *Files) Keys() (*Keys, error) {
 			return nil, fmt.Errorf("read the trusted keys: %w", err)
 		}
 	}
+	if err := k.pgp.settle(); err != nil {
+		return nil, fmt.Errorf("read the trusted keys: %w", err)
+	}
+	if len(k.pgp.keys)+len(k.ssh) == 0 {
+		return nil, fmt.Errorf("read the trusted keys: %s: nothing but revocation certificates is there; add the keys that may sign",
+			strings.Join(f.names, ", "))
+	}
 	f.last = k
 	return k, nil
 }
@@ -77,11 +82,9 @@ func (k *Keys) add(name string, data []byte) error {
 	case bytes.Contains(data, []byte("PRIVATE KEY-----")), bytes.Contains(data, []byte(beginPGPPrivate)):
 		return fmt.Errorf("%s: it holds a private key; give the public one, and keep the private one from other machines", name)
 	case bytes.Contains(data, []byte(beginPGP)):
-		keys, err := parsePGP(data)
-		if err != nil {
+		if err := k.pgp.add(data); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		k.pgp = append(k.pgp, keys...)
 		return nil
 	}
 	lines, err := parseAllowed(name, data)

@@ -24,21 +24,6 @@ const (
 // strongHashes are those that a signature may be made with.
 var strongHashes = []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512}
 
-func parsePGP(data []byte) (openpgp.EntityList, error) {
-	var out openpgp.EntityList
-	for i, block := range blocks(data) {
-		keys, err := openpgp.ReadArmoredKeyRing(strings.NewReader(block))
-		if err != nil {
-			return nil, fmt.Errorf("block %d of armored keys cannot be read: %w; export it again with `gpg --armor --export`", i+1, err)
-		}
-		out = append(out, keys...)
-	}
-	if len(out) == 0 {
-		return nil, errors.New("it holds no OpenPGP key; export one with `gpg --armor --export`")
-	}
-	return out, nil
-}
-
 func (k *Keys) verifyPGP(payload, armored []byte, now time.Time) Result {
 	block, err := armor.Decode(bytes.NewReader(armored))
 	if err != nil {
@@ -56,7 +41,7 @@ func (k *Keys) verifyPGP(payload, armored []byte, now time.Time) Result {
 		return Result{State: Bad, Key: issuer, Detail: fmt.Sprintf("it is made with %s, which is not safe any more", sig.Hash)}
 	}
 	config := &packet.Config{Time: func() time.Time { return now }}
-	_, entity, err := openpgp.VerifyDetachedSignature(k.pgp, bytes.NewReader(payload), bytes.NewReader(body), config)
+	_, entity, err := openpgp.VerifyDetachedSignature(k.pgp.keys, bytes.NewReader(payload), bytes.NewReader(body), config)
 	if entity != nil {
 		issuer = fingerprint(entity)
 	}
