@@ -3,85 +3,12 @@ package git
 import (
 	"errors"
 	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
-	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
-
-// signed is a host with persons who have keys, and a daemon that verifies.
-type signed struct {
-	*fixture
-	keys    string // folder of the keys
-	trusted string // file of the trusted ones
-	now     time.Time
-}
-
-// newSigned has its first commit signed by ann. Trusted are ann and the daemon.
-func newSigned(t *testing.T) *signed {
-	s := &signed{fixture: newFixture(t), keys: t.TempDir(), now: epoch.Add(24 * time.Hour)}
-	s.trusted = filepath.Join(s.keys, "trusted")
-	for _, who := range []string{"ann", "ben", "daemon"} {
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", who, "-f", s.key(who)).CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen: %v\n%s", err, out)
-		}
-	}
-	s.git("config", "gpg.format", "ssh")
-	s.trust("ann", "daemon")
-	s.by("ann", "begin")
-	s.push()
-	return s
-}
-
-func (s *signed) key(who string) string { return filepath.Join(s.keys, who) }
-
-// trust writes the file of trusted keys, maybe with options as in
-// `ann valid-before="..."`.
-func (s *signed) trust(who ...string) {
-	s.t.Helper()
-	var text strings.Builder
-	for _, w := range who {
-		name, options, _ := strings.Cut(w, " ")
-		pub, err := os.ReadFile(s.key(name) + ".pub")
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		text.WriteString(name + "@example.com " + options + " " + string(pub))
-	}
-	if err := os.WriteFile(s.trusted, []byte(text.String()), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// by commits, signed with the person's key; unsigned for nobody.
-func (s *signed) by(who, message string, files ...string) plan.Revision {
-	s.t.Helper()
-	s.git("config", "commit.gpgsign", map[bool]string{true: "true", false: "false"}[who != ""])
-	if who != "" {
-		s.git("config", "user.signingkey", s.key(who))
-	}
-	rev := s.commit(message, files...)
-	s.push()
-	return rev
-}
-
-func (s *signed) raise(who, position string) plan.Revision {
-	s.t.Helper()
-	return s.by(who, "shop to "+position, shopFile, shopPlan(position))
-}
-
-func (s *signed) signedOptions(v Verify) Options {
-	o := s.options()
-	o.Verify, o.TrustedKeys, o.Signing = v, []string{s.trusted}, signature.SigningKey{File: s.key("daemon")}
-	o.Now = func() time.Time { return s.now }
-	return o
-}
 
 // holds checks that the head is not taken up, at which revision it is held, and
 // which commit is named.
@@ -105,61 +32,6 @@ func (s *signed) takes(r *Repository, want plan.Revision) {
 }
 
 var bothModes = []Verify{VerifyHead, VerifyPromotions}
-
-// TestOnlySignedPromotionsAreTakenUp: unsigned, wrongly signed, unknown, expired
-// and tampered commits hold at the last verified revision, also after a restart.
-func TestOnlySignedPromotionsAreTakenUp(t *testing.T) {
-	for _, mode := range bothModes {
-		for name, c := range map[string]struct {
-			spoil func(s *signed) plan.Revision
-			why   string
-		}{
-			"unsigned": {func(s *signed) plan.Revision { return s.raise("", "gradual@10") }, "it is not signed"},
-			"unknown":  {func(s *signed) plan.Revision { return s.raise("ben", "gradual@10") }, "not among the trusted keys"},
-			"removed": {func(s *signed) plan.Revision {
-				s.trust("daemon")
-				return s.raise("ann", "gradual@10")
-			}, "not among the trusted keys"},
-			"expired": {func(s *signed) plan.Revision {
-				s.trust(`ann valid-before="20260301"`, "daemon")
-				return s.raise("ann", "gradual@10")
-			}, "does not hold at this time"},
-			"tampered": {func(s *signed) plan.Revision {
-				rev := s.raise("ann", "gradual@10")
-				raw := s.git("cat-file", "commit", string(rev))
-				s.write("raw", strings.Replace(raw, "shop to", "Shop to", 1)+"\n")
-				bad := s.git("hash-object", "-t", "commit", "-w", "raw")
-				s.git("push", "-q", "--force", "origin", bad+":main")
-				return plan.Revision(bad)
-			}, "did not sign this commit"},
-			"its own proposal": {func(s *signed) plan.Revision { return s.raise("daemon", "gradual@10") }, "a proposal that Changeover itself signed"},
-			"no keys": {func(s *signed) plan.Revision {
-				if err := os.WriteFile(s.trusted, nil, 0o600); err != nil {
-					s.t.Fatal(err)
-				}
-				return s.raise("ann", "gradual@10")
-			}, "holds no key"},
-		} {
-			t.Run(string(mode)+"/"+name, func(t *testing.T) {
-				s := newSigned(t)
-				o := s.signedOptions(mode)
-				r := openWith(t, o)
-				good := s.hostHead()
-				s.takes(r, good)
-				bad := c.spoil(s)
-				s.holds(r, good, bad, c.why)
-				if err := r.Close(); err != nil {
-					t.Fatal(err)
-				}
-				r = openWith(t, o) // a restart
-				s.holds(r, good, bad, c.why)
-				if got := position(t, r, r.Head()); got != "setup" {
-					t.Errorf("the plan is at %s", got)
-				}
-			})
-		}
-	}
-}
 
 // TestKeyRotationNeedsNoRestart: a key that is added to the file is trusted at
 // the next reading, and one that is taken out is not.
