@@ -61,6 +61,13 @@ func files(t *testing.T, dir string, words ...string) map[string]string {
 // and API group become the test's own, and edit may change more.
 func newRig(t *testing.T, k *kubetest.Kube, dir string, edit func(map[string]string), args ...string) *rig {
 	t.Helper()
+	return newRigOf(t, k, dir, "", edit, args...)
+}
+
+// newRigOf is newRig for a daemon with several sources, or with one where the
+// text is empty.
+func newRigOf(t *testing.T, k *kubetest.Kube, dir, sources string, edit func(map[string]string), args ...string) *rig {
+	t.Helper()
 	k.Apply(t, "", string(schemas.Definition))
 	ns := k.Namespace(t)
 	all := files(t, dir, "migration-demo", ns, "ledger.example.com", ns+".example.com")
@@ -72,7 +79,7 @@ func newRig(t *testing.T, k *kubetest.Kube, dir string, edit func(map[string]str
 	args = append([]string{"--kubeconfig", k.Kubeconfig, "--drift-interval", "5s"}, args...)
 	return &rig{
 		t: t, k: k, namespace: ns,
-		Stack: stack.Start(t, stack.Options{Bin: bin, Plan: text, Files: all, Args: args}),
+		Stack: stack.Start(t, stack.Options{Bin: bin, Plan: text, Files: all, Args: args, Sources: sources}),
 	}
 }
 
