@@ -35,7 +35,8 @@ type Repository struct {
 	headNow  plumbing.Hash
 	clonedAt time.Time // when a fetch last fell back to a whole clone
 	tips     map[plumbing.ReferenceName]tip
-	taken    plumbing.Hash // the newest head that was verified, where commits are
+	taken    plumbing.Hash // the newest head that was verified, where commits must be signed
+	own      []string      // fingerprints of the keys that signed our commits since we run
 
 	taking   chan struct{} // holds one token: the verification of one head
 	trusted  *signature.Files

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -100,7 +101,7 @@ func (r *Repository) verified(ctx context.Context, head, last plumbing.Hash) err
 type verifier struct {
 	r    *Repository
 	keys *signature.Keys
-	own  string // the fingerprint of our own key, or empty
+	own  []string // the fingerprints of our own keys, of now and before
 	last plumbing.Hash
 	now  time.Time
 }
@@ -112,11 +113,24 @@ func (r *Repository) verifier(last plumbing.Hash) (*verifier, error) {
 	}
 	v := &verifier{r: r, keys: keys, last: last, now: r.o.Now()}
 	if r.o.Signing.File != "" {
-		if v.own, err = r.o.Signing.Key(); err != nil {
+		own, err := r.o.Signing.Key()
+		if err != nil {
 			return nil, err
 		}
+		v.own = r.owned(own)
 	}
 	return v, nil
+}
+
+// owned remembers a key of our own, and returns all: what one signed that was
+// replaced since may still be a proposal, and the key still be trusted.
+func (r *Repository) owned(key string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.own, key) {
+		r.own = append(slices.Clip(r.own), key)
+	}
+	return r.own
 }
 
 // signature is what a commit's own is worth.
@@ -145,7 +159,7 @@ func (v *verifier) fault(c *commit) (string, error) {
 		return "", err
 	case res.State != signature.Good:
 		return res.String(), nil
-	case res.Key == v.own && !isOurs(c):
+	case slices.Contains(v.own, res.Key) && !isOurs(c):
 		// Who may push could put our proposal onto the branch.
 		return "it is a proposal that Changeover itself signed, which no person vouched for: merge it by a signed commit", nil
 	}

@@ -33,27 +33,6 @@ func (s *signed) takes(r *Repository, want plan.Revision) {
 
 var bothModes = []Verify{VerifyHead, VerifyPromotions}
 
-// TestKeyRotationNeedsNoRestart: a key that is added to the file is trusted at
-// the next reading, and one that is taken out is not.
-func TestKeyRotationNeedsNoRestart(t *testing.T) {
-	for _, mode := range bothModes {
-		t.Run(string(mode), func(t *testing.T) {
-			s := newSigned(t)
-			r := openWith(t, s.signedOptions(mode))
-			good := s.hostHead()
-			s.takes(r, good)
-			rev := s.raise("ben", "gradual@10")
-			s.holds(r, good, rev, "not among the trusted keys")
-			s.trust("ann", "ben", "daemon")
-			s.takes(r, rev)
-			s.trust("ben", "daemon")
-			s.takes(r, rev) // what was verified stays
-			next := s.raise("ann", "gradual@25")
-			s.holds(r, rev, next, "not among the trusted keys")
-		})
-	}
-}
-
 // TestSignedOnTop: under head a signature vouches for all beneath it; under
 // promotions each commit answers for itself.
 func TestSignedOnTop(t *testing.T) {
