@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/changeover-dev/changeover/reconciler/web"
 	"github.com/changeover-dev/changeover/reconciler/webhook"
@@ -55,5 +56,5 @@ func (d *daemon) serveHook(ctx context.Context) ([]served, error) {
 		return nil, fmt.Errorf("listen for webhooks: %w; choose another --hook-listen", err)
 	}
 	d.log.Info("webhooks are taken", "listen", l.Addr().String())
-	return []served{{web.NewServer(handler, d.log), l}}, nil
+	return []served{{web.NewServer(handler, d.log), netutil.LimitListener(l, webhook.MaxConnections)}}, nil
 }

@@ -39,6 +39,11 @@ type hook struct {
 
 func newHook(t testing.TB, secret string) *hook {
 	t.Helper()
+	return newLogged(t, secret, slog.New(slog.DiscardHandler))
+}
+
+func newLogged(t testing.TB, secret string, log *slog.Logger) *hook {
+	t.Helper()
 	h := &hook{reg: prometheus.NewRegistry()}
 	handler, err := webhook.New(webhook.Options{
 		Secret: func() ([]byte, error) { return []byte(secret), h.fail }, Branches: []string{"main", "release"},
@@ -46,7 +51,7 @@ func newHook(t testing.TB, secret string) *hook {
 			h.wakes.Add(1)
 			h.branch.Store(branch)
 		},
-		Log: slog.New(slog.DiscardHandler), Registerer: h.reg,
+		Log: log, Registerer: h.reg,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +112,7 @@ func TestDeliveries(t *testing.T) {
 		"generic, with a token":            {"generic", "", []string{"Authorization", "Bearer " + documented}, 202, 1},
 		"generic, signed with neither":     {"generic", "", []string{"X-Signature", sum(documented, "")}, 401, 0},
 		"generic, wrong sum, right token":  {"generic", "", []string{"X-Signature", "sha256=00", "Authorization", "Bearer " + documented}, 401, 0},
+		"generic, the bare token":          {"generic", "", []string{"Authorization", documented}, 401, 0},
 		"generic, as a user's password":    {"generic", "", []string{"Authorization", "Basic " + documented}, 401, 0},
 		"a body that is no JSON":           {"generic", `{"ref": "refs/heads/feat`, []string{"Authorization", "Bearer " + documented}, 202, 1},
 		"a ref that is no text":            {"generic", `{"ref": 7}`, []string{"Authorization", "Bearer " + documented}, 202, 1},

@@ -11,8 +11,8 @@ import (
 
 // kind is how a Git host delivers.
 type kind struct {
-	// shown reports whether a delivery shows the secret.
-	shown func(h http.Header, secret, body []byte) bool
+	// proof is how a delivery means to show the secret.
+	proof func(h http.Header) proof
 	// event is what happened; empty where the host does not tell.
 	event func(h http.Header) string
 	// wakes are the events that may concern the branch: pushes, and pull
@@ -23,29 +23,29 @@ type kind struct {
 // kinds by the last element of the path.
 var kinds = map[string]kind{
 	"github": {
-		shown: func(h http.Header, secret, body []byte) bool {
-			return signed(strings.TrimPrefix(h.Get("X-Hub-Signature-256"), "sha256="), secret, body)
-		},
+		proof: func(h http.Header) proof { return sum(strings.TrimPrefix(h.Get("X-Hub-Signature-256"), "sha256=")) },
 		event: header("X-GitHub-Event"),
 		wakes: []string{"push", "pull_request", "create", "delete"},
 	},
 	"gitea": {
-		shown: func(h http.Header, secret, body []byte) bool { return signed(h.Get("X-Gitea-Signature"), secret, body) },
+		proof: func(h http.Header) proof { return sum(h.Get("X-Gitea-Signature")) },
 		event: header("X-Gitea-Event"),
 		wakes: []string{"push", "pull_request", "pull_request_sync", "create", "delete"},
 	},
 	"gitlab": {
-		shown: func(h http.Header, secret, _ []byte) bool { return same(h.Get("X-Gitlab-Token"), secret) },
+		proof: func(h http.Header) proof { return proof{token: h.Get("X-Gitlab-Token")} },
 		event: header("X-Gitlab-Event"),
 		wakes: []string{"Push Hook", "Merge Request Hook", "System Hook"},
 	},
 	"generic": {
-		shown: func(h http.Header, secret, body []byte) bool {
-			if sum, ok := strings.CutPrefix(h.Get("X-Signature"), "sha256="); ok {
-				return signed(sum, secret, body)
+		proof: func(h http.Header) proof {
+			if s, ok := strings.CutPrefix(h.Get("X-Signature"), "sha256="); ok {
+				return sum(s)
 			}
-			token, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
-			return ok && same(token, secret)
+			if token, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer "); ok {
+				return proof{token: token}
+			}
+			return proof{}
 		},
 		event: func(http.Header) string { return "" },
 	},
@@ -55,16 +55,27 @@ func header(name string) func(http.Header) string {
 	return func(h http.Header) string { return h.Get(name) }
 }
 
-// signed reports whether sum is the HMAC-SHA256 of the body in hexadecimal. The
-// time that it takes does not depend on where they differ.
-func signed(sum string, secret, body []byte) bool {
-	got, err := hex.DecodeString(sum)
-	if err != nil {
-		return false
+// proof of a delivery, which names one of them; without either it shows nothing.
+type proof struct {
+	token string
+	sum   []byte // HMAC-SHA256 of the body
+}
+
+// sum is a proof by a sum in hexadecimal. One that is none shows nothing.
+func sum(text string) proof {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != sha256.Size {
+		return proof{}
 	}
+	return proof{sum: b}
+}
+
+// signed reports whether sum is the HMAC-SHA256 of the body. The time that it
+// takes does not depend on where they differ.
+func signed(sum, secret, body []byte) bool {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write(body)
-	return hmac.Equal(got, mac.Sum(nil))
+	return hmac.Equal(sum, mac.Sum(nil))
 }
 
 // same compares a token with the secret. Their digests are compared, so that the
