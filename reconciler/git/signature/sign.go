@@ -74,7 +74,12 @@ func (s SigningKey) load() (signer, error) {
 		if passphrase, err = readFile(s.PassphraseFile); err != nil {
 			return signer{}, fmt.Errorf("sign a commit: %w", err)
 		}
-		passphrase = bytes.TrimRight(passphrase, "\r\n")
+		if passphrase = bytes.TrimRight(passphrase, "\r\n"); len(passphrase) == 0 {
+			return signer{}, s.unusable("the passphrase file " + s.PassphraseFile + " is empty")
+		}
+	}
+	if bytes.HasPrefix(data, []byte("ssh-")) || bytes.HasPrefix(data, []byte("ecdsa-")) || bytes.Contains(data, []byte(beginPGP)) {
+		return signer{}, s.unusable("it is a public key; give the private one")
 	}
 	if bytes.Contains(data, []byte(beginPGPPrivate)) {
 		e, err := s.loadPGP(data, passphrase)
@@ -95,10 +100,10 @@ func (s SigningKey) loadSSH(data, passphrase []byte) (ssh.Signer, error) {
 	case !errors.As(err, &locked):
 		return nil, s.unusable("it is neither an OpenSSH private key nor an armored OpenPGP one")
 	case len(passphrase) == 0:
-		return nil, s.unusable("it has a passphrase; give a file that holds it")
+		return nil, s.unusable("it has a passphrase; give a passphrase file that holds it")
 	}
 	if key, err = ssh.ParsePrivateKeyWithPassphrase(data, passphrase); err != nil {
-		return nil, s.unusable("the passphrase does not open it")
+		return nil, s.unusable("the passphrase in " + s.PassphraseFile + " does not open it")
 	}
 	return key, nil
 }
@@ -117,10 +122,10 @@ func (s SigningKey) loadPGP(data, passphrase []byte) (*openpgp.Entity, error) {
 	case !locked:
 		return e, nil
 	case len(passphrase) == 0:
-		return nil, s.unusable("it has a passphrase; give a file that holds it")
+		return nil, s.unusable("it has a passphrase; give a passphrase file that holds it")
 	}
 	if err := e.DecryptPrivateKeys(passphrase); err != nil {
-		return nil, s.unusable("the passphrase does not open it")
+		return nil, s.unusable("the passphrase in " + s.PassphraseFile + " does not open it")
 	}
 	return e, nil
 }
