@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bufio"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/test/child"
 	"github.com/changeover-dev/changeover/test/stack"
 )
 
@@ -57,13 +60,34 @@ func (s *signers) as(st *stack.Stack, name string) {
 	}
 }
 
+// metrics are the lines about verification that the daemon serves.
+func metrics(t *testing.T, page string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + page + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var out strings.Builder
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if strings.HasPrefix(lines.Text(), "changeover_git_unverified") {
+			out.WriteString(lines.Text() + "\n")
+		}
+	}
+	return out.String()
+}
+
 // TestOnlySignedHeadsMoveTraffic: an unsigned raise holds the plan at what was
 // verified last and the status says why; a signed commit lets it go; a key that
-// is added counts without a restart; and what the daemon commits is signed.
+// is added counts without a restart, and one that is taken out does not; a
+// breach takes traffic back meanwhile; and what the daemon commits is signed.
 func TestOnlySignedHeadsMoveTraffic(t *testing.T) {
 	keys := newSigners(t, "ada", "eve", "daemon")
 	keys.trust(t, "ada", "daemon")
+	page := child.FreeAddr(t)
 	s := stack.Start(t, stack.Options{Bin: bin, Gateway: "bridge", Plan: ordersPlan, Args: []string{
+		"--listen", page,
 		"--verify", "head", "--git-trusted-keys", keys.trusted, "--git-signing-key", keys.key("daemon"),
 	}})
 	keys.as(s, "ada")
@@ -96,13 +120,49 @@ func TestOnlySignedHeadsMoveTraffic(t *testing.T) {
 	keys.trust(t, "ada", "daemon", "eve")
 	s.Await("steady at 25 %", await, steadyAt("gradual@25"))
 
+	// The key is taken out again, and the daemon runs on.
+	keys.trust(t, "ada", "daemon")
+	trafficGoesBackUnderAHeldHead(t, s, page)
+	if log := s.DaemonLog(); strings.Contains(log, "PRIVATE KEY") {
+		t.Error("the log has a private key")
+	}
+}
+
+// trafficGoesBackUnderAHeldHead: nothing of a key that was taken out is taken
+// up, and traffic stays; a breach takes it back all the same, and the revert
+// lands when the branch is in order.
+func trafficGoesBackUnderAHeldHead(t *testing.T, s *stack.Stack, page string) {
+	t.Helper()
+	removed := s.Declare("gradual@50")
+	held := s.Await("the removed key is told", await, func(st reconciler.Status) bool {
+		return st.Unverified && strings.Contains(st.GitError, removed.Short())
+	})
+	if !strings.Contains(held.GitError, "not among the trusted keys") || held.Effective.String() != "gradual@25" {
+		t.Errorf("at %s the status says %q", held.Effective, held.GitError)
+	}
+	if m := metrics(t, page); !strings.Contains(m, "changeover_git_unverified{plan=\"default/orders\"} 1\n") {
+		t.Errorf("the metrics do not say that the head is not taken up:\n%s", m)
+	}
 	s.Modern.Break(100)
-	s.Await("the rollback", await, func(st reconciler.Status) bool { return steadyAt("gradual@10")(st) && st.Pending == nil })
+	back := s.Await("traffic goes back", await, func(st reconciler.Status) bool {
+		return st.Effective.String() == "gradual@10" && st.Pending != nil && st.Pending.Error != ""
+	})
+	if !back.Unverified || !strings.Contains(back.Pending.Error, "not taken up") || s.Remote("rev-parse", "main") != string(removed) {
+		t.Errorf("its revert waits because %q, and the branch is at %s", back.Pending.Error, s.Remote("rev-parse", "main"))
+	}
+	s.Modern.Break(0)
+
+	// Without that commit the branch is in order, and the revert lands.
+	s.Git("reset", "-q", "--hard", "HEAD^")
+	s.Git("push", "-q", "--force", "origin", "HEAD:main")
+	s.Await("the revert on the branch", await, func(st reconciler.Status) bool {
+		return steadyAt("gradual@10")(st) && st.Pending == nil && !st.Unverified
+	})
 	s.Pull()
 	if out := s.Git("log", "-1", "--format=%G? %GS %s"); out != `G daemon@example.com Revert "orders: gradual@25"` {
 		t.Errorf("the newest commit is %q", out)
 	}
-	if log := s.DaemonLog(); strings.Contains(log, "PRIVATE KEY") {
-		t.Error("the log has a private key")
+	if m := metrics(t, page); !strings.Contains(m, "changeover_git_unverified{plan=\"default/orders\"} 0\n") {
+		t.Errorf("the metrics still say that the head is not taken up:\n%s", m)
 	}
 }
