@@ -77,7 +77,9 @@ func TestBodiesThatWaitAreBounded(t *testing.T) {
 			}
 		}()
 	}
-	time.Sleep(500 * time.Millisecond)
+	for end := time.Now().Add(20 * time.Second); busy.Load() < 40 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
 	if after := heap(); after > before+40<<20 {
 		t.Errorf("the heap grew from %d to %d bytes", before, after)
 	}
