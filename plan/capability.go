@@ -42,8 +42,7 @@ var gateways = []abilities{
 	}},
 	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
 		lacks: map[capability]string{copies: "", rewrites: ""}},
-	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true,
-		lacks: map[capability]string{copies: "", rewrites: ""}},
+	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
 // gatewayNames are the gateways that a plan names, in the order of the table.

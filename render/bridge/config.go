@@ -43,7 +43,7 @@ type Identity struct {
 }
 
 // Rule sends what matches to one side, splits it, or answers it. Exactly one
-// of To and Respond is set.
+// of To and Respond is set, and with Respond nothing else but Match.
 type Rule struct {
 	// Match is nil where everything matches.
 	Match *plan.Match `json:"match,omitempty"`
@@ -51,6 +51,19 @@ type Rule struct {
 	// Percent of the callers that go to modern; set for a split alone.
 	Percent *plan.Percent `json:"percent,omitempty"`
 	Respond *plan.Respond `json:"respond,omitempty"`
+	// Mirror copies requests to modern as well; nil: none.
+	Mirror *Mirror `json:"mirror,omitempty"`
+	// Rewrite changes requests and their copies on their way; nil: nothing.
+	Rewrite *plan.Rewrite `json:"rewrite,omitempty"`
+}
+
+// Mirror copies requests to modern, whose answers are dropped.
+type Mirror struct {
+	// Percent of the requests that are copied, drawn for each.
+	Percent plan.Percent `json:"percent"`
+	// Unsafe: requests that are not safe are copied too. Else only GET, HEAD
+	// and OPTIONS are.
+	Unsafe bool `json:"unsafe,omitempty"`
 }
 
 // Mark is what lets a lost record be rebuilt from the file: since when the

@@ -133,10 +133,16 @@ func (r Rule) check() error {
 		}
 	}
 	if r.Respond != nil {
-		if r.To != "" || r.Percent != nil {
+		if r.To != "" || r.Percent != nil || r.Mirror != nil || r.Rewrite != nil {
 			return errors.New("want either to or respond, got both")
 		}
 		return checkRespond(*r.Respond)
+	}
+	if err := r.checkMirror(); err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	if err := r.checkRewrite(); err != nil {
+		return fmt.Errorf("rewrite: %w", err)
 	}
 	switch r.To {
 	case plan.ToLegacy, plan.ToModern:
@@ -154,6 +160,34 @@ func (r Rule) check() error {
 		return fmt.Errorf("to: %q, want legacy, modern or split", r.To)
 	}
 	return nil
+}
+
+func (r Rule) checkMirror() error {
+	switch m := r.Mirror; {
+	case m == nil:
+	case !(m.Percent > 0 && m.Percent <= 100):
+		return fmt.Errorf("percent: %v is not above 0 and at most 100", m.Percent)
+	case r.To == plan.ToModern:
+		return errors.New("requests to modern would be sent there twice")
+	case m.Unsafe && r.To == plan.ToSplit:
+		return errors.New("of a split, unsafe requests would be carried out on modern twice")
+	}
+	return nil
+}
+
+func (r Rule) checkRewrite() error {
+	w := r.Rewrite
+	switch {
+	case w == nil:
+		return nil
+	case w.Path != "" && (r.Match == nil || r.Match.Path == "" && r.Match.PathPrefix == ""):
+		return errors.New("path: the rule matches no path that it could replace")
+	case w.Path != "" && w.Path[0] != '/', strings.ContainsAny(w.Path, "?#\x00"):
+		return fmt.Errorf("path: %q is no path", w.Path)
+	case strings.ContainsAny(w.Host, "/?#@ \t\r\n"):
+		return fmt.Errorf("host: %q is no host", w.Host)
+	}
+	return checkHeaders(w.Headers)
 }
 
 func checkMatch(m plan.Match) error {

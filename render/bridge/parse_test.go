@@ -64,6 +64,18 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"only a split has one", func(c *bridge.Config) { c.Rules[0].Percent = &half }},
 		{"a split needs one", func(c *bridge.Config) { c.Rules[1].Percent = nil }},
 		{"is not from 0 to 100", func(c *bridge.Config) { p := plan.Percent(100.5); c.Rules[1].Percent = &p }},
+		{"mirror: percent: 0 is not above 0", func(c *bridge.Config) { c.Rules[0].Mirror = &bridge.Mirror{} }},
+		{"percent: 101 is not above 0 and at most 100", func(c *bridge.Config) { c.Rules[0].Mirror = &bridge.Mirror{Percent: 101} }},
+		{"would be sent there twice", func(c *bridge.Config) { c.Rules[0].To, c.Rules[0].Mirror = plan.ToModern, &bridge.Mirror{Percent: 1} }},
+		{"carried out on modern twice", func(c *bridge.Config) { c.Rules[1].Mirror = &bridge.Mirror{Percent: 1, Unsafe: true} }},
+		{"matches no path that it could replace", func(c *bridge.Config) { c.Rules[0].Match, c.Rules[0].Rewrite = nil, &plan.Rewrite{Path: "/x"} }},
+		{`rewrite: path: "x" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "x"} }},
+		{`rewrite: path: "/x?y" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "/x?y"} }},
+		{`rewrite: host: "a/b" is no host`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Host: "a/b"} }},
+		{`rewrite: "X Y" is no name of a header`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Headers: map[string]string{"X Y": "z"}} }},
+		{"got both", func(c *bridge.Config) {
+			c.Rules[0] = bridge.Rule{Respond: &plan.Respond{Status: 410}, Rewrite: &plan.Rewrite{Host: "x"}}
+		}},
 		{"got both", func(c *bridge.Config) { c.Rules[0].Respond = &plan.Respond{Status: 410} }},
 		{"at most one of path", func(c *bridge.Config) { c.Rules[0].Match.PathPrefix = "/" }},
 		{"is no method", func(c *bridge.Config) { c.Rules[0].Match.Methods = []string{"GET POST"} }},

@@ -13,7 +13,7 @@ import (
 //
 // The config shares memory with the plan: read it only.
 func Render(p *plan.Plan, stop plan.Position) (Config, error) {
-	rules, err := render.ResolvePlain(p, stop)
+	rules, err := render.Resolve(p, stop)
 	if err != nil {
 		return Config{}, fmt.Errorf("render bridge config: %w", err)
 	}
@@ -45,9 +45,15 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 }
 
 func ruleOf(r render.Rule) Rule {
-	out := Rule{Respond: r.Respond}
+	out := Rule{Respond: r.Respond, Rewrite: r.Rewrite}
 	if !r.MatchesAll() {
 		out.Match = &r.Match
+	}
+	if m := r.Mirror; m != nil {
+		out.Mirror = &Mirror{Percent: 100, Unsafe: m.AllowUnsafe != ""}
+		if m.Percent != nil {
+			out.Mirror.Percent = *m.Percent
+		}
 	}
 	switch {
 	case r.Respond != nil:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,15 +33,15 @@ func (bySide) RoundTrip(r *http.Request) (*http.Response, error) {
 	return exchangeOf(r.Context()).side.transport.RoundTrip(r)
 }
 
-// rewrite makes the request to the backend. Host, path and query stay as the
-// client wrote them, behind the path of the backend's URL.
+// rewrite makes the request to the backend, and its copy. Host, path and query
+// stay as the client wrote them, behind the path of the backend's URL, but for
+// what the rule rewrites.
 func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	e := exchangeOf(pr.In.Context())
 	pr.Out.URL.RawPath = asWritten(pr.In.URL.RawPath)
-	pr.SetURL(e.side.url)
 	pr.Out.Host = pr.In.Host
-	pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 	h.setForwarded(pr)
+	e.rewrite.Apply(pr.Out)
 	pr.Out.Header.Set(bridge.HeaderSide, string(e.side.side))
 	if strings.Contains(strings.ToLower(pr.Out.Header.Get("Upgrade")), "h2c") {
 		// Inside such a connection requests would pass by the routes.
@@ -52,6 +53,25 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		e.body = &clientBody{ReadCloser: pr.Out.Body}
 		pr.Out.Body = e.body
 	}
+	if e.mirror != nil {
+		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
+	}
+	behind(pr.Out, pr.In, e.side.url)
+	if e.copied == nil {
+		return
+	}
+	behind(e.copied.request, pr.In, e.mirror.url)
+	if e.copied.body == nil {
+		e.copied.send()
+	}
+}
+
+// behind puts the path of a request behind that of a backend's URL.
+func behind(out, in *http.Request, backend *url.URL) {
+	host := out.Host
+	(&httputil.ProxyRequest{In: in, Out: out}).SetURL(backend)
+	out.Host = host
+	out.URL.RawQuery = in.URL.RawQuery
 }
 
 // asWritten is a path as the client wrote it, but for bytes that no URL may

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,9 @@ type serving struct {
 	table  *route.Table
 	sides  map[plan.Side]*side
 	meters []map[plan.Side]meter
+	// mirror sends copies to modern; nil where no rule has any.
+	mirror  *mirror
+	mirrors []mirrorMeter // by rule
 }
 
 // side is a backend as one config sees it.
@@ -99,8 +103,12 @@ func (h *Handler) Serve(c bridge.Config) error {
 		}
 		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
 	}
+	s.mirror, s.mirrors = h.mirror(old, s), h.metrics.mirrors(c)
 	h.serving.Store(s)
 	if old != nil {
+		if old.mirror != nil && old.mirror != s.mirror {
+			old.mirror.transport.CloseIdleConnections()
+		}
 		for name, was := range old.sides {
 			if was.backend != s.sides[name].backend {
 				was.transport.CloseIdleConnections()
@@ -118,6 +126,18 @@ func (h *Handler) backend(old *serving, name plan.Side, url string) (*backend, e
 	return newBackend(name, url, h.limits)
 }
 
+// mirror keeps the connections for copies while modern's URL stays.
+func (h *Handler) mirror(old, s *serving) *mirror {
+	modern := s.sides[plan.Modern].backend
+	switch {
+	case !slices.ContainsFunc(s.config.Rules, func(r bridge.Rule) bool { return r.Mirror != nil }):
+		return nil
+	case old != nil && old.mirror != nil && old.sides[plan.Modern].backend == modern:
+		return old.mirror
+	}
+	return newMirror(modern, h.log)
+}
+
 // exchange is one request on its way; it travels in the request's context.
 type exchange struct {
 	side    *side
@@ -127,6 +147,12 @@ type exchange struct {
 	counted bool
 	// body fails when the client's body cannot be read.
 	body *clientBody
+	// rewrite is what changes on the way; nil: nothing.
+	rewrite *route.Rewrite
+	// mirror takes a copy for modern; nil: none. meter counts it.
+	mirror  *mirror
+	mirrors mirrorMeter
+	copied  *copied
 }
 
 type exchangeKey struct{}
@@ -160,7 +186,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.meters[choice.Rule][none].observe(choice.Respond.Status, time.Since(start))
 		return
 	}
-	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start}
+	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite}
+	if choice.Mirror {
+		e.mirror, e.mirrors = s.mirror, s.mirrors[choice.Rule]
+	}
 	if !e.side.enter() {
 		e.code = http.StatusServiceUnavailable
 		e.side.failures.WithLabelValues(reasonLimit).Inc()
@@ -179,6 +208,9 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 	defer func() {
 		e.side.leave()
 		e.side.sideMeter.inFlight.Dec()
+		if e.copied != nil && e.copied.body != nil {
+			e.copied.send()
+		}
 		// The proxy panics to break off an answer that it cannot finish.
 		switch {
 		case whole:

@@ -31,7 +31,12 @@ type Metrics struct {
 	failures     *prometheus.CounterVec
 	aborted      *prometheus.CounterVec
 	unconfigured prometheus.Counter
+	copies       *prometheus.CounterVec
+	copySeconds  *prometheus.HistogramVec
 }
+
+// seconds are the buckets of durations.
+var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 // NewMetrics registers the metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
@@ -43,7 +48,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "changeover_bridge_request_duration_seconds",
 			Help:    "Time from a request's headers to the end of its answer; for an upgraded connection to the upgrade.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+			Buckets: seconds,
 		}, []string{"plan", "route", "side"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "changeover_bridge_in_flight_requests",
@@ -61,8 +66,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "changeover_bridge_unconfigured_requests_total",
 			Help: "Requests answered with 503 because there is no config yet.",
 		}),
+		copies: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "changeover_bridge_shadow_requests_total",
+			Help: "Copies of requests for modern, by index of the rule and by what came of them: answered, failed, dropped, too_large, incomplete.",
+		}, []string{"plan", "route", "outcome"}),
+		copySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "changeover_bridge_shadow_duration_seconds", Help: "Time that modern took to answer copies of requests.", Buckets: seconds,
+		}, []string{"plan", "route"}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured)
+	reg.MustRegister(m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
 	return m
 }
 
@@ -75,6 +87,30 @@ type meter struct {
 func (m meter) observe(code int, took time.Duration) {
 	m.requests.WithLabelValues(strconv.Itoa(code)).Inc()
 	m.duration.Observe(took.Seconds())
+}
+
+// mirrorMeter counts the copies of one rule's requests.
+type mirrorMeter struct {
+	copies   *prometheus.CounterVec
+	duration prometheus.Observer
+}
+
+func (m mirrorMeter) count(outcome string) { m.copies.WithLabelValues(outcome).Inc() }
+
+// mirrors are those of the rules that copy requests.
+func (m *Metrics) mirrors(c bridge.Config) []mirrorMeter {
+	out := make([]mirrorMeter, len(c.Rules))
+	for i, r := range c.Rules {
+		if r.Mirror == nil {
+			continue
+		}
+		l := prometheus.Labels{"plan": c.Plan.Name, "route": strconv.Itoa(i)}
+		out[i] = mirrorMeter{copies: m.copies.MustCurryWith(l), duration: m.copySeconds.With(l)}
+		for _, outcome := range []string{mirrorAnswered, mirrorFailed, mirrorDropped, mirrorTooLarge, mirrorPartial} {
+			out[i].copies.WithLabelValues(outcome)
+		}
+	}
+	return out
 }
 
 // sideMeter counts for one side of a plan.

@@ -32,6 +32,8 @@ type rule struct {
 	to      plan.Dest
 	percent plan.Percent
 	respond *plan.Respond
+	mirror  *bridge.Mirror
+	rewrite *Rewrite
 }
 
 type headerIs struct{ name, value string }
@@ -43,6 +45,10 @@ type Choice struct {
 	// Side to which the request goes; "" where Respond is set.
 	Side    plan.Side
 	Respond *plan.Respond
+	// Mirror: a copy goes to modern as well.
+	Mirror bool
+	// Rewrite is what changes on the way; nil: nothing.
+	Rewrite *Rewrite
 }
 
 // Compile fails only for a config that did not pass its own Check.
@@ -53,7 +59,7 @@ func Compile(c bridge.Config) (*Table, error) {
 	t := &Table{salt: c.Salt, key: keyOf(c.Identity), rules: make([]rule, len(c.Rules))}
 	for i, r := range c.Rules {
 		out := &t.rules[i]
-		out.to, out.respond = r.To, r.Respond
+		out.to, out.respond, out.mirror, out.rewrite = r.To, r.Respond, r.Mirror, rewriteOf(r.Match, r.Rewrite)
 		if r.Percent != nil {
 			out.percent = *r.Percent
 		}
@@ -90,11 +96,22 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 	}
 	for i := range t.rules {
 		if ru := &t.rules[i]; ru.matches(r, p) {
-			return Choice{Rule: i, Side: t.side(ru, r, client), Respond: ru.respond}
+			side := t.side(ru, r, client)
+			return Choice{Rule: i, Side: side, Respond: ru.respond, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite}
 		}
 	}
 	// The last rule of a checked config matches everything.
 	panic("route: no rule matched")
+}
+
+// mirrors draws whether a request is copied to modern. One that goes there, or
+// that may change something and must not, never is.
+func (ru *rule) mirrors(r *http.Request, side plan.Side) bool {
+	m := ru.mirror
+	if m == nil || side == plan.Modern || !m.Unsafe && !slices.Contains(plan.SafeMethods, r.Method) {
+		return false
+	}
+	return plan.OnModern(rand.IntN(plan.Buckets), m.Percent)
 }
 
 func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) plan.Side {

@@ -1,0 +1,176 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// Bounds of copies. They are no settings: a copy that does not fit is dropped
+// and counted, and no caller notices.
+const (
+	// mirrorAtOnce is how many copies are under way; more are dropped.
+	mirrorAtOnce = 256
+	// mirrorBody is how much of a request's body is kept for its copy, in
+	// bytes; copies of larger requests are dropped. All together keep 64 MiB.
+	mirrorBody = 256 << 10
+	// mirrorTime is how long a copy may take, the whole answer included.
+	mirrorTime = 10 * time.Second
+	// mirrorAnswer is how much of an answer is read, so that the connection
+	// can be used again; of a longer one the connection is closed.
+	mirrorAnswer = 256 << 10
+)
+
+// What came of copies.
+const (
+	mirrorAnswered = "answered"
+	mirrorFailed   = "failed"
+	mirrorDropped  = "dropped"    // too many were under way
+	mirrorTooLarge = "too_large"  // the body is larger than mirrorBody
+	mirrorPartial  = "incomplete" // the body was not read to its end
+)
+
+// mirror sends copies of requests to modern, over connections of its own: one
+// that is slow takes nothing from the callers of that side.
+type mirror struct {
+	url       *url.URL
+	transport *http.Transport
+	slots     chan struct{}
+	log       *slog.Logger
+	logged    rate.Sometimes
+}
+
+// newMirror is for the backend of modern.
+func newMirror(b *backend, log *slog.Logger) *mirror {
+	t := b.transport.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = mirrorAtOnce, mirrorAtOnce
+	t.ResponseHeaderTimeout = mirrorTime
+	return &mirror{
+		url: b.url, transport: t, slots: make(chan struct{}, mirrorAtOnce), log: log,
+		logged: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+	}
+}
+
+// copied is a request that goes to modern as well.
+type copied struct {
+	to    *mirror
+	meter mirrorMeter
+	// request without its body, which is kept aside while it is read.
+	request *http.Request
+	body    *keptBody
+}
+
+// prepare makes the copy of an outbound request; nil where it is to be none: too
+// many are under way, or it is an upgrade, which cannot be carried out twice.
+func (m *mirror) prepare(out *http.Request, meter mirrorMeter) *copied {
+	if out.Header.Get("Upgrade") != "" {
+		return nil
+	}
+	select {
+	case m.slots <- struct{}{}:
+	default:
+		meter.count(mirrorDropped)
+		return nil
+	}
+	r := out.Clone(context.Background())
+	r.Header.Set(bridge.HeaderSide, string(plan.Modern))
+	c := &copied{to: m, meter: meter, request: r}
+	if out.Body != nil && out.Body != http.NoBody {
+		c.body = &keptBody{ReadCloser: out.Body}
+		out.Body = c.body
+	}
+	r.Body = nil
+	return c
+}
+
+// send sends the copy beside the caller's request; one with a body is sent when
+// that is known.
+func (c *copied) send() {
+	if c.body != nil {
+		kept, why := c.body.take()
+		if why != "" {
+			c.meter.count(why)
+			<-c.to.slots
+			return
+		}
+		c.request.Body = io.NopCloser(bytes.NewReader(kept))
+		c.request.ContentLength, c.request.TransferEncoding = int64(len(kept)), nil
+	}
+	go func() {
+		defer func() { <-c.to.slots }()
+		c.carry()
+	}()
+}
+
+func (c *copied) carry() {
+	ctx, cancel := context.WithTimeout(context.Background(), mirrorTime)
+	defer cancel()
+	start := time.Now()
+	res, err := c.to.transport.RoundTrip(c.request.WithContext(ctx))
+	if err == nil {
+		_, err = io.CopyN(io.Discard, res.Body, mirrorAnswer)
+		if err == io.EOF { //nolint:errorlint // CopyN returns it as it is
+			err = nil
+		}
+		_ = res.Body.Close()
+	}
+	if err != nil {
+		c.meter.count(mirrorFailed)
+		c.to.logged.Do(func() {
+			c.to.log.Warn("the copy of a request was not answered", "method", c.request.Method, "path", c.request.URL.Path, "err", err.Error())
+		})
+		return
+	}
+	c.meter.count(mirrorAnswered)
+	c.meter.duration.Observe(time.Since(start).Seconds())
+}
+
+// keptBody keeps what is read of a body, up to mirrorBody. The transport may go on
+// reading after the answer.
+type keptBody struct {
+	io.ReadCloser
+	mu    sync.Mutex
+	kept  []byte
+	whole bool
+	over  bool // nothing more is kept
+	large bool
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.over:
+	case len(b.kept)+n > mirrorBody:
+		b.kept, b.over, b.large = nil, true, true
+	default:
+		b.kept = append(b.kept, p[:n]...)
+		b.whole = b.whole || err == io.EOF //nolint:errorlint // readers return it as it is
+	}
+	return n, err
+}
+
+// take ends the keeping, and returns what was kept, or why there is no copy.
+func (b *keptBody) take() (kept []byte, why string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	switch {
+	case b.large:
+		return nil, mirrorTooLarge
+	case !b.whole:
+		return nil, mirrorPartial
+	}
+	return b.kept, ""
+}

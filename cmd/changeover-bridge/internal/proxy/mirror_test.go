@@ -1,0 +1,226 @@
+package proxy_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/proxy"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// seen are the requests that a backend got.
+type seen struct {
+	mu   sync.Mutex
+	list []string
+}
+
+// backend notes method, host, path with query, side, tenant and body, and
+// answers with its name.
+func (s *seen) backend(t testing.TB, name string) string {
+	return backend(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.list = append(s.list, fmt.Sprintf("%s %s %s side=%s tenant=%s %.10q", r.Method, r.Host, r.RequestURI,
+			r.Header.Get(bridge.HeaderSide), r.Header.Get("X-Tenant"), body))
+		s.mu.Unlock()
+		fmt.Fprint(w, name)
+	}).URL
+}
+
+func (s *seen) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.list)
+}
+
+func shadow(m *bridge.Mirror) bridge.Rule { return bridge.Rule{To: plan.ToLegacy, Mirror: m} }
+
+// matching is a rule in front of the one for everything.
+func matching(prefix string, r bridge.Rule) bridge.Rule {
+	r.Match = &plan.Match{PathPrefix: prefix}
+	return r
+}
+
+func call(t testing.TB, method, url, body string, headers ...string) (code int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.example.com"
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+const copies = "changeover_bridge_shadow_requests_total"
+
+func TestACopyGoesToModernAndTheAnswerIsLegacys(t *testing.T) {
+	var legacy, modern seen
+	f := newFixture(t, legacy.backend(t, "legacy"), modern.backend(t, "modern")+"/api", proxy.Options{},
+		matching("/v1/", bridge.Rule{To: plan.ToLegacy, Mirror: &bridge.Mirror{Percent: 100, Unsafe: true},
+			Rewrite: &plan.Rewrite{Path: "/v2/", Host: "so.example.com", Headers: map[string]string{"x-tenant": "onap"}}}))
+	if _, answer := call(t, "GET", f.url+"/v1/orders/a%2Fb?x=1", "", "X-Tenant", "forged"); answer != "legacy" {
+		t.Errorf("answered by %s", answer)
+	}
+	if _, answer := call(t, "POST", f.url+"/v1/orders", "an order"); answer != "legacy" {
+		t.Errorf("answered by %s", answer)
+	}
+	f.metric(2, copies, "route=0", "outcome=answered")
+	f.metric(2, "changeover_bridge_shadow_duration_seconds", "route=0")
+	for side, got := range map[string][]string{"legacy": legacy.all(), "modern": modern.all()} {
+		base := map[string]string{"legacy": "", "modern": "/api"}[side]
+		want := []string{
+			fmt.Sprintf(`GET so.example.com %s/v2/orders/a%%2Fb?x=1 side=%s tenant=onap ""`, base, side),
+			fmt.Sprintf(`POST so.example.com %s/v2/orders side=%s tenant=onap "an order"`, base, side),
+		}
+		slices.Sort(got) // copies may overtake each other
+		if !slices.Equal(got, want) {
+			t.Errorf("%s got\n%s\nwant\n%s", side, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+func TestWhatIsNotCopied(t *testing.T) {
+	var legacy, modern seen
+	half := plan.Percent(0)
+	f := newFixture(t, legacy.backend(t, "legacy"), modern.backend(t, "modern"), proxy.Options{},
+		matching("/safe/", shadow(&bridge.Mirror{Percent: 100})),
+		matching("/any/", shadow(&bridge.Mirror{Percent: 100, Unsafe: true})),
+		matching("/split/", bridge.Rule{To: plan.ToSplit, Percent: &half, Mirror: &bridge.Mirror{Percent: 100}}),
+		matching("/", shadow(nil)))
+	call(t, "POST", f.url+"/safe/x", "it may change something")
+	call(t, "GET", f.url+"/plain", "")
+	call(t, "GET", f.url+"/any/socket", "", "Connection", "Upgrade", "Upgrade", "websocket")
+	call(t, "PUT", f.url+"/any/large", strings.Repeat("x", 300<<10))
+	f.metric(1, copies, "route=1", "outcome=too_large")
+	call(t, "GET", f.url+"/split/x", "")
+	f.metric(1, copies, "route=2", "outcome=answered")
+	if got := modern.all(); len(got) != 1 || !strings.Contains(got[0], "/split/x") {
+		t.Errorf("modern got %v", got)
+	}
+	if got := legacy.all(); len(got) != 5 {
+		t.Errorf("legacy got %v", got)
+	}
+}
+
+func TestAShareIsCopied(t *testing.T) {
+	var legacy, modern seen
+	f := newFixture(t, legacy.backend(t, "legacy"), modern.backend(t, "modern"), proxy.Options{}, matching("/", shadow(&bridge.Mirror{Percent: 25})))
+	const n = 2000
+	for range n {
+		call(t, "GET", f.url+"/", "")
+	}
+	// Five standard deviations: once in a million runs it is more.
+	if got := len(modern.all()); got < n/4-97 || got > n/4+97 {
+		t.Errorf("%d of %d were copied", got, n)
+	}
+}
+
+// TestCallersDoNotNoticeASickModern: it is slow, hangs up, answers garbage, or
+// is not there at all. Copies that do not fit are dropped, and counted.
+func TestCallersDoNotNoticeASickModern(t *testing.T) {
+	stuck := make(chan struct{})
+	t.Cleanup(func() { close(stuck) })
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.Close()
+	for name, c := range map[string]struct {
+		modern  string
+		outcome string
+	}{
+		"slow": {backend(t, func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-stuck:
+			case <-r.Context().Done():
+			}
+		}).URL, "dropped"},
+		"hangs up":  {backend(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }).URL, "failed"},
+		"garbage":   {"http://" + garbage(t), "failed"},
+		"not there": {"http://" + gone.Addr().String(), "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var legacy seen
+			f := newFixture(t, legacy.backend(t, "legacy"), c.modern, proxy.Options{}, matching("/", shadow(&bridge.Mirror{Percent: 100})))
+			begun := time.Now()
+			const n = 600 // more than may be under way
+			for range n {
+				if code, answer := call(t, "GET", f.url+"/", ""); code != 200 || answer != "legacy" {
+					t.Fatalf("answered %d by %s", code, answer)
+				}
+			}
+			if took := time.Since(begun); took > 8*time.Second {
+				t.Errorf("%d requests took %s", n, took)
+			}
+			if c.outcome == "failed" {
+				f.metric(n, copies, "outcome=failed")
+				return
+			}
+			f.metric(n-256, copies, "outcome=dropped")
+		})
+	}
+}
+
+// garbage is where something answers that is no HTTP.
+func garbage(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("\x00\x01 no answer\r\n\r\n"))
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestACopyOutlivesASwap: what is under way ends on the config with which it
+// began, and copies stop with the rule that asks for them.
+func TestACopyOutlivesASwap(t *testing.T) {
+	var legacy seen
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	modern := backend(t, func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+	}).URL
+	url := legacy.backend(t, "legacy")
+	f := newFixture(t, url, modern, proxy.Options{}, matching("/", shadow(&bridge.Mirror{Percent: 100})))
+	call(t, "GET", f.url+"/", "")
+	<-arrived
+	f.serve(configOf(t, url, modern, matching("/", shadow(nil))))
+	call(t, "GET", f.url+"/", "")
+	close(leave)
+	f.metric(1, copies, "outcome=answered")
+	f.metric(0, copies, "outcome=failed")
+}
