@@ -42,7 +42,7 @@ func TestEveryArgumentIsAFlag(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []string{"base", "site", "bridge", "git-ssh", "bridge git-ssh gateway-api"} {
+	for _, v := range []string{"base", "site", "bridge", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"} {
 		c := container(t, v, "changeover")
 		if len(c.Args) < 8 || c.Args[0] != "run" || len(c.Command) > 0 {
 			t.Fatalf("%s: got command %v and args %v", v, c.Command, c.Args)
@@ -53,12 +53,33 @@ func TestEveryArgumentIsAFlag(t *testing.T) {
 		if ssh != strings.Contains(v, "ssh") || token == ssh {
 			t.Errorf("%s: the credentials for Git are not those of the variant: %v", v, c.Args)
 		}
+		if signed := slices.Contains(c.Args, "--verify=head"); signed != strings.Contains(v, "signed-commits") {
+			t.Errorf("%s: whether commits must be signed is not what the variant says: %v", v, c.Args)
+		}
+		filesAreMounted(t, v, c)
 		if strings.Contains(v, "bridge") {
 			b := container(t, v, "bridge")
 			if !slices.Equal(b.Command, []string{"/changeover-bridge"}) {
 				t.Errorf("%s: got command %v", v, b.Command)
 			}
 			check(v, "changeover-bridge", bridge, b.Args)
+		}
+	}
+}
+
+// filesAreMounted checks that each file that an argument names is in a folder
+// which is mounted whole: by subPath it would never change.
+func filesAreMounted(t *testing.T, variant string, c core.Container) {
+	t.Helper()
+	for _, arg := range c.Args {
+		_, file, _ := strings.Cut(arg, "=")
+		if !strings.HasPrefix(file, "/") {
+			continue
+		}
+		if !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool {
+			return m.SubPath == "" && (file == m.MountPath || strings.HasPrefix(file, m.MountPath+"/"))
+		}) {
+			t.Errorf("%s: nothing is mounted for %s", variant, arg)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // variants are the folders that people apply, and combinations of components.
-var variants = []string{"base", "site", "namespace", "bridge", "git-ssh", "bridge git-ssh gateway-api"}
+var variants = []string{"base", "site", "namespace", "bridge", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"}
 
 // render builds a folder of examples/install, or the base with components.
 func render(t *testing.T, variant string) resmap.ResMap {
@@ -163,7 +163,7 @@ func TestBindingsNameWhatIsThere(t *testing.T) {
 }
 
 func TestPodsHaveNoPrivileges(t *testing.T) {
-	for _, v := range []string{"base", "bridge"} {
+	for _, v := range []string{"base", "bridge", "signed-commits"} {
 		for _, d := range of[apps.Deployment](t, render(t, v), "Deployment") {
 			spec := d.Spec.Template.Spec
 			if s := spec.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil || *s.RunAsUser != 65532 ||
