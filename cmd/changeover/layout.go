@@ -79,7 +79,7 @@ func checkLayout(ctx context.Context, stateDir string, several bool) error {
 type dirViews map[string]dirView
 
 // openDirs opens the state directory for reading.
-func openDirs(ctx context.Context, stateDir string) (dirViews, error) {
+func openDirs(stateDir string) (dirViews, error) {
 	d, err := record.OpenReadOnly(stateDir)
 	if err != nil {
 		return nil, err

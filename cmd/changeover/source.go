@@ -58,8 +58,8 @@ func (s *source) open(ctx context.Context, now func() time.Time, interval time.D
 			told = err.Error()
 			s.log.Error("the repository cannot be opened: its plans stay where they are; it is tried again", "err", told)
 		}
-		if sleep(ctx, interval) != nil {
-			return nil, nil //nolint:nilnil // the daemon ends: nothing to open, and nothing wrong
+		if err := sleep(ctx, interval); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -67,7 +67,10 @@ func (s *source) open(ctx context.Context, now func() time.Time, interval time.D
 // run works the branch until ctx ends.
 func (s *source) run(ctx context.Context, w *wired) (err error) {
 	repo, err := s.open(ctx, w.daemon.now, w.common.GitInterval)
-	if err != nil || repo == nil {
+	switch {
+	case err != nil && s.flags.name != "" && ctx.Err() != nil:
+		return nil // the daemon ends while it waits
+	case err != nil:
 		return err
 	}
 	defer func() { err = errors.Join(err, repo.Close()) }()

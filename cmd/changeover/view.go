@@ -25,7 +25,7 @@ func openView(ctx context.Context, stateDir string) (v view, live bool, done fun
 	if !errors.Is(err, errNoDaemon) {
 		return nil, false, nil, err
 	}
-	dirs, err := openDirs(ctx, stateDir)
+	dirs, err := openDirs(stateDir)
 	if err != nil {
 		return nil, false, nil, err
 	}

@@ -101,7 +101,7 @@ func (r *ring) merge(key *openpgp.Entity) {
 	}
 }
 
-// settle applies the certificates. One that is not what it says it is is an
+// settle applies the certificates. One whose signature does not hold is an
 // error, as somebody believes that the key is revoked.
 func (r *ring) settle() error {
 	for _, c := range r.certificates {

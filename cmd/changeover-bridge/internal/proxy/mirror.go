@@ -156,7 +156,7 @@ func (b *keptBody) Read(p []byte) (int, error) {
 		b.kept, b.over, b.large = nil, true, true
 	default:
 		b.kept = append(b.kept, p[:n]...)
-		b.whole = b.whole || err == io.EOF //nolint:errorlint // readers return it as it is
+		b.whole = b.whole || err == io.EOF
 	}
 	return n, err
 }
