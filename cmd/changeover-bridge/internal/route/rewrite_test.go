@@ -64,7 +64,7 @@ func FuzzARewriteNeverLeavesItsTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		r, err := http.NewRequest(http.MethodGet, "http://shop.example.com"+in, nil)
 		if err != nil || r.URL.Host != "shop.example.com" {
-			t.Skip() // no server would take it
+			return // no server would take it
 		}
 		table, err := Compile(sealed(t, bridge.Rule{Match: &plan.Match{PathPrefix: "/v1/"}, To: plan.ToLegacy, Rewrite: &plan.Rewrite{Path: "/v2/"}}))
 		if err != nil {
