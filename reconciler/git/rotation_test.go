@@ -3,6 +3,7 @@ package git
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/changeover-dev/changeover/reconciler"
 )
@@ -83,4 +84,18 @@ func (s *signed) install(who string) {
 	if err := os.Rename(s.key("own.new"), s.key("own")); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// TestAKeyExpiresWhileItsCommitWaits: that it was found good before it was taken
+// up is not remembered for longer than a minute.
+func TestAKeyExpiresWhileItsCommitWaits(t *testing.T) {
+	s := newSigned(t)
+	s.trust(`ann valid-before="20260302123000Z"`, "daemon")
+	good := s.hostHead()
+	r := openWith(t, s.signedOptions(VerifyPromotions))
+	s.takes(r, good)
+	first := s.raise("ann", "gradual@10")
+	s.holds(r, good, s.raise("ben", "gradual@25"), "not among the trusted keys")
+	s.now = s.now.Add(time.Hour)
+	s.holds(r, good, first, "does not hold at this time")
 }
