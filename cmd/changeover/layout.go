@@ -74,6 +74,28 @@ func checkLayout(ctx context.Context, stateDir string, several bool) error {
 	return err
 }
 
+// left are the sources with records that are not watched any more.
+func left(ctx context.Context, stateDir string, watched []*sourceFlags) ([]string, error) {
+	names, err := sourceNames(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range names {
+		if slices.ContainsFunc(watched, func(f *sourceFlags) bool { return f.name == name }) {
+			continue
+		}
+		n, err := recorded(ctx, filepath.Join(stateDir, sourcesFolder, name))
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
 // dirViews are what a daemon wrote last of each of its sources; the one without
 // a name is that of a daemon with one.
 type dirViews map[string]dirView

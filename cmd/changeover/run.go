@@ -133,6 +133,14 @@ func (d *daemon) openSources(ctx context.Context, flags []*sourceFlags) (done fu
 	if err := checkLayout(ctx, d.flags.stateDir, d.flags.sourcesFile != ""); err != nil {
 		return done, err
 	}
+	gone, err := left(ctx, d.flags.stateDir, flags)
+	if err != nil {
+		return done, err
+	}
+	for _, name := range gone {
+		d.log.Warn("a source is not watched any more: its plans stay as they are, and nothing rolls them back", "source", name,
+			"records", filepath.Join(d.flags.stateDir, sourcesFolder, name))
+	}
 	for _, f := range flags {
 		s, err := d.newSource(f)
 		if err != nil {

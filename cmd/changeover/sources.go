@@ -131,6 +131,12 @@ func (r *sourcesReader) source(n *yaml.Node) {
 		r.Add(n, "duplicate-source", fmt.Sprintf("source %q watches the same folder of the same branch", r.found[i].name), "drop one of the two")
 		return
 	}
+	if i := slices.IndexFunc(r.found, func(o *sourceFlags) bool {
+		return s.rendered.dir != "" && o.rendered.dir != "" && filepath.Clean(o.rendered.dir) == filepath.Clean(s.rendered.dir)
+	}); i >= 0 {
+		r.Add(n, "duplicate-folder", fmt.Sprintf("source %q has its rendered manifests in the same folder", r.found[i].name), "give each a folder of its own")
+		return
+	}
 	r.found = append(r.found, s)
 }
 

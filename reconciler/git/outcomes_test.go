@@ -146,10 +146,9 @@ func outcome(t *testing.T, over via, c pushCase) {
 // TestManyPushToOneBranchAtOnce has ten daemons, each with a raise of its own
 // to undo and all with one more, and ten people who push to the same branch.
 func TestManyPushToOneBranchAtOnce(t *testing.T) {
-	const daemons, people = 10, 10
-	each := 1
+	daemons, people, each := 4, 4, 1
 	if accept() {
-		each = 3
+		daemons, people, each = 10, 10, 3
 	}
 	f := newFixture(t)
 	all := f.promote("gradual@10")

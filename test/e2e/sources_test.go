@@ -208,9 +208,9 @@ func (v *several) secondOfAName(t *testing.T) {
 // steadyBoth expects both plans where they were declared by who keeps them.
 func (v *several) steadyBoth(t *testing.T) {
 	t.Helper()
-	if st, err := v.Status(); err != nil || st.Effective.String() != "setup" || st.Declared.String() != "setup" || st.Source != "orders" {
-		t.Errorf("orders of %q: declared %s, effective %s, %v", st.Source, st.Declared, st.Effective, err)
-	}
+	v.Await("undisturbed", await, func(st reconciler.Status) bool {
+		return st.Effective.String() == "setup" && st.Declared.String() == "setup" && st.Source == "orders"
+	})
 	v.AwaitPlan("payments", "undisturbed", await, func(st reconciler.Status) bool {
 		return st.Source == "payments" && st.Declared == st.Effective && st.Error == ""
 	})
@@ -254,8 +254,20 @@ func (v *several) restart() {
 		t.Fatal(err)
 	}
 	v.StartDaemon("--sources", turned)
-	v.Await("there again", await, steadyAt("setup"))
 	v.steadyBoth(t)
 	v.Declare("gradual@10")
 	v.Await("on", await, func(st reconciler.Status) bool { return st.Effective.String() == "gradual@10" })
+
+	v.StopDaemon()
+	if err := os.WriteFile(turned, fmt.Appendf(nil, "sources: [{name: orders, repo: %q}]\n", v.Repo), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v.StartDaemon("--sources", turned)
+	v.Await("there without the others", await, func(st reconciler.Status) bool { return st.Effective.String() == "gradual@10" })
+	left := regexp.MustCompile(`level=WARN msg="a source is not watched any more.*" source=payments `)
+	for end := time.Now().Add(await); !left.MatchString(v.DaemonLog()); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the daemon does not say that the plans of a source are left")
+		}
+	}
 }
