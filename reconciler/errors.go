@@ -17,6 +17,9 @@ var ErrInvalidPlan = errors.New("plan is not valid")
 // ErrStandby: another daemon leads, and this one is ready to take over.
 var ErrStandby = errors.New("this daemon stands by")
 
+// ErrStarting: nothing is known yet.
+var ErrStarting = errors.New("the daemon is starting")
+
 // ErrUnread: the watched branch could not be read since the daemon started.
 var ErrUnread = errors.New("git was not read yet")
 

@@ -136,7 +136,7 @@ func (p *plansNow) why(key plan.Key) error {
 func (p *plansNow) noLoop() error {
 	leader := p.leader.Load()
 	if leader == nil {
-		return errors.New("the daemon is starting")
+		return reconciler.ErrStarting
 	}
 	if who := (*leader)(); who != "" {
 		return fmt.Errorf("%w: %s leads; ask that one", reconciler.ErrStandby, who)

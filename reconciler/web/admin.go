@@ -66,7 +66,7 @@ func AdminHandler(o Options) http.Handler {
 func (a *admin) list(w http.ResponseWriter, _ *http.Request) {
 	all := a.Plans.Statuses()
 	if all == nil {
-		if err := a.Plans.Ready(); errors.Is(err, reconciler.ErrStandby) {
+		if err := a.Plans.Ready(); errors.Is(err, reconciler.ErrStandby) || errors.Is(err, reconciler.ErrStarting) {
 			a.refuse(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}

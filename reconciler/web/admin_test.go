@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -121,6 +122,16 @@ func TestHistoryIsBounded(t *testing.T) {
 func TestNoPlansIsAnEmptyListNotNull(t *testing.T) {
 	if body := get(t, web.AdminHandler(options(&fakePlans{})), "/v1/plans").Body.String(); strings.TrimSpace(body) != "[]" {
 		t.Errorf("got %s", body)
+	}
+}
+
+func TestNobodyIsToldThatThereAreNoPlansBeforeThatIsKnown(t *testing.T) {
+	for _, why := range []error{reconciler.ErrStarting, fmt.Errorf("%w: a-1 leads; ask that one", reconciler.ErrStandby)} {
+		w := get(t, web.AdminHandler(options(&fakePlans{ready: why})), "/v1/plans")
+		if w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%v: answered %d", why, w.Code)
+		}
+		wantAll(t, w.Body.String(), why.Error())
 	}
 }
 

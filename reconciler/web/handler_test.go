@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -48,6 +49,26 @@ func TestHealthAnswersEvenWhenNotReady(t *testing.T) {
 	if w := get(t, h, "/readyz"); w.Code != 200 {
 		t.Errorf("readyz after ready: %d", w.Code)
 	}
+}
+
+func TestOfSeveralBranchesOneThatCannotBeReadHoldsUpNobody(t *testing.T) {
+	f := &fakePlans{ready: fmt.Errorf("source later: %w: no such repository", reconciler.ErrUnread), statuses: []reconciler.Status{waiting()}}
+	f.statuses[0].Source = "orders"
+	o := options(f)
+	if w := get(t, web.Handler(o), "/readyz"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("with one branch readyz is %d", w.Code)
+	}
+	if body := get(t, web.Handler(o), "/").Body.String(); strings.Contains(body, "Source") {
+		t.Error("with one branch the page has a column for it")
+	}
+	o.Several = true
+	w := get(t, web.Handler(o), "/readyz")
+	if w.Code != http.StatusOK {
+		t.Errorf("with several branches readyz is %d", w.Code)
+	}
+	wantAll(t, w.Body.String(), "ok, but source later: git was not read yet: no such repository")
+	wantAll(t, get(t, web.Handler(o), "/").Body.String(), `<th scope="col">Source</th>`, "<td>orders</td>", "no such repository")
+	wantAll(t, get(t, web.Handler(o), "/plans/default/shop").Body.String(), "<dt>Source</dt><dd>orders</dd>")
 }
 
 func TestMetricsOfTheGivenRegistryOnly(t *testing.T) {
