@@ -41,7 +41,7 @@ var spoils = map[string]spoiled{
 	"its own proposal": {make: func(s *signed, who string) plan.Revision { return s.raise("daemon", "gradual@10") }, why: "a proposal that Changeover itself signed"},
 
 	"expired before the commit": {kind: "SSH", make: func(s *signed, who string) plan.Revision {
-		s.trust(who+` valid-before="20260301"`, "cem", "daemon")
+		s.trust(who+` valid-before="20260301Z"`, "cem", "daemon")
 		return s.raise(who, "gradual@10")
 	}, why: "does not hold at this time: it was valid before 2026-03-01T00:00:00Z"},
 	"expired since the commit": {kind: "SSH", make: func(s *signed, who string) plan.Revision {
