@@ -57,12 +57,8 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
 	}
 	behind(pr.Out, pr.In, e.side.url)
-	if e.copied == nil {
-		return
-	}
-	behind(e.copied.request, pr.In, e.mirror.url)
-	if e.copied.body == nil {
-		e.copied.send()
+	if e.copied != nil {
+		behind(e.copied.request, pr.In, e.mirror.url)
 	}
 }
 
@@ -113,6 +109,9 @@ func modifyResponse(res *http.Response) error {
 	e := exchangeOf(res.Request.Context())
 	res.Header.Set(bridge.HeaderSide, string(e.side.side))
 	e.code = res.StatusCode
+	if e.copied != nil && e.copied.body == nil {
+		e.copied.send() // the answer has begun, and may go on for hours
+	}
 	if e.code == http.StatusSwitchingProtocols {
 		// It may stay up for days.
 		e.count()

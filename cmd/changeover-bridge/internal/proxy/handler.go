@@ -208,7 +208,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 	defer func() {
 		e.side.leave()
 		e.side.sideMeter.inFlight.Dec()
-		if e.copied != nil && e.copied.body != nil {
+		if e.copied != nil {
 			e.copied.send()
 		}
 		// The proxy panics to break off an answer that it cannot finish.

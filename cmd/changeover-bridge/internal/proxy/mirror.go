@@ -68,6 +68,7 @@ type copied struct {
 	// request without its body, which is kept aside while it is read.
 	request *http.Request
 	body    *keptBody
+	sent    bool
 }
 
 // prepare makes the copy of an outbound request; nil where it is to be none: too
@@ -93,9 +94,13 @@ func (m *mirror) prepare(out *http.Request, meter mirrorMeter) *copied {
 	return c
 }
 
-// send sends the copy beside the caller's request; one with a body is sent when
-// that is known.
+// send sends the copy, once: when legacy's answer has begun, so that it costs the
+// caller nothing, or with a body when that is known.
 func (c *copied) send() {
+	if c.sent {
+		return
+	}
+	c.sent = true
 	if c.body != nil {
 		kept, why := c.body.take()
 		if why != "" {

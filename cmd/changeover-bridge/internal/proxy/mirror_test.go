@@ -143,11 +143,6 @@ func TestAShareIsCopied(t *testing.T) {
 func TestCallersDoNotNoticeASickModern(t *testing.T) {
 	stuck := make(chan struct{})
 	t.Cleanup(func() { close(stuck) })
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = gone.Close()
 	for name, c := range map[string]struct {
 		modern  string
 		outcome string
@@ -160,7 +155,7 @@ func TestCallersDoNotNoticeASickModern(t *testing.T) {
 		}).URL, "dropped"},
 		"hangs up":  {backend(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }).URL, "failed"},
 		"garbage":   {"http://" + garbage(t), "failed"},
-		"not there": {"http://" + gone.Addr().String(), "failed"},
+		"not there": {"http://" + nowhere(t), "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var legacy seen
@@ -182,6 +177,17 @@ func TestCallersDoNotNoticeASickModern(t *testing.T) {
 			f.metric(n-256, copies, "outcome=dropped")
 		})
 	}
+}
+
+// nowhere is where nothing listens.
+func nowhere(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
 }
 
 // garbage is where something answers that is no HTTP.
