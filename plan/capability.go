@@ -45,6 +45,28 @@ var gateways = []abilities{
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
+// Capability is something that not every gateway can do, in words that go behind
+// "can".
+type Capability struct {
+	Does string
+	// Gateways that can, as the fields of spec.gateway.
+	Gateways []string
+}
+
+// Capabilities are what validation knows of where gateways differ.
+func Capabilities() (out []Capability) {
+	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites} {
+		can := Capability{Does: string(c)}
+		for _, g := range gateways {
+			if _, lacks := g.lacks[c]; !lacks {
+				can.Gateways = append(can.Gateways, g.name)
+			}
+		}
+		out = append(out, can)
+	}
+	return out
+}
+
 // gatewayNames are the gateways that a plan names, in the order of the table.
 func gatewayNames(g *Gateway) (names []string) {
 	for i, set := range []bool{g.GatewayAPI != nil, g.NGINX != nil, g.Bridge != nil} {

@@ -46,6 +46,23 @@ func readmePlan(t *testing.T) *plan.Plan {
 	return doc.Plan
 }
 
+// TestTheReadmeSaysWhatEachGatewayCan as validation does: there is one table of
+// it.
+func TestTheReadmeSaysWhatEachGatewayCan(t *testing.T) {
+	var want strings.Builder
+	want.WriteString("| A gateway can | nginx | bridge | gatewayAPI |\n| --- | --- | --- | --- |\n")
+	for _, c := range plan.Capabilities() {
+		want.WriteString("| " + c.Does)
+		for _, gateway := range []string{"nginx", "bridge", "gatewayAPI"} {
+			want.WriteString(map[bool]string{true: " | yes", false: " | no"}[slices.Contains(c.Gateways, gateway)])
+		}
+		want.WriteString(" |\n")
+	}
+	if !strings.Contains(read(t, "README.md"), want.String()) {
+		t.Errorf("the README has not this table:\n%s", want.String())
+	}
+}
+
 func TestThePlanOfTheReadmeIsGood(t *testing.T) {
 	if p := readmePlan(t); len(p.Itinerary()) != 6 {
 		t.Errorf("got stops %v, want six", p.Itinerary())
