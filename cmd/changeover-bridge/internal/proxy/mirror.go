@@ -85,6 +85,8 @@ func (m *mirror) prepare(out *http.Request, meter mirrorMeter) *copied {
 	}
 	r := out.Clone(context.Background())
 	r.Header.Set(bridge.HeaderSide, string(plan.Modern))
+	r.Header.Del("Expect") // the body is there
+	r.Trailer = nil        // it is known when the copy is long made
 	c := &copied{to: m, meter: meter, request: r}
 	if out.Body != nil && out.Body != http.NoBody {
 		c.body = &keptBody{ReadCloser: out.Body}

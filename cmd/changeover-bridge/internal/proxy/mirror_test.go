@@ -102,6 +102,28 @@ func TestACopyGoesToModernAndTheAnswerIsLegacys(t *testing.T) {
 	}
 }
 
+// TestACopyOfAStreamedBody: its length is not known, the client waits to be told to
+// go on, and trailers follow.
+func TestACopyOfAStreamedBody(t *testing.T) {
+	var legacy, modern seen
+	f := newFixture(t, legacy.backend(t, "legacy"), modern.backend(t, "modern"), proxy.Options{}, matching("/", shadow(&bridge.Mirror{Percent: 100, Unsafe: true})))
+	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/", io.MultiReader(strings.NewReader("in "), strings.NewReader("parts")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Expect", "100-continue")
+	req.Trailer = http.Header{"X-Sum": {"1"}}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	f.metric(1, copies, "outcome=answered")
+	if got := modern.all(); len(got) != 1 || !strings.HasSuffix(got[0], `"in parts"`) {
+		t.Errorf("modern got %q", got)
+	}
+}
+
 func TestWhatIsNotCopied(t *testing.T) {
 	var legacy, modern seen
 	half := plan.Percent(0)
