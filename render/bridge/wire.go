@@ -3,6 +3,9 @@ package bridge
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
 )
 
 // What a bridge says at VersionPath, beside the hash that it serves in the
@@ -29,4 +32,32 @@ func VersionPath(name string) string { return ReservedPrefix + name + "/version"
 func Digest(src []byte) string {
 	sum := sha256.Sum256(src)
 	return hex.EncodeToString(sum[:16])
+}
+
+// ClientsPath is where a bridge's admin address tells who calls which side, as
+// Clients in JSON.
+const ClientsPath = "/clients"
+
+// Clients of one plan, as one bridge has seen them.
+type Clients struct {
+	Plan plan.Key `json:"plan"`
+	// By is what a client is told by: user-agent, address or header:NAME.
+	By    string                      `json:"by"`
+	Since time.Time                   `json:"since"`
+	Sides map[plan.Side]ClientsOfSide `json:"sides"`
+}
+
+// ClientsOfSide are those that were sent to a side, the most frequent first.
+type ClientsOfSide struct {
+	Requests int64    `json:"requests"`
+	Clients  []Client `json:"clients"`
+}
+
+// Client is one of them. Over is how many of its requests may have been those of
+// clients that are not known any more.
+type Client struct {
+	Name     string    `json:"name"`
+	Requests int64     `json:"requests"`
+	Over     int64     `json:"over,omitempty"`
+	Last     time.Time `json:"last"`
 }

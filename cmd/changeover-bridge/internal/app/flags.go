@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/clients"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/proxy"
 )
 
@@ -20,11 +21,12 @@ type Options struct {
 	Reread time.Duration
 	Listen string // traffic
 	Admin  string // metrics, health, pprof
-	// AdminToken is needed as a bearer token for metrics and pprof; empty:
+	// AdminToken is needed as a bearer token for metrics, clients and pprof; empty:
 	// none is, and Admin must be loopback.
 	AdminToken string
 
 	TrustedProxies []netip.Prefix
+	ClientsBy      clients.By
 	Limits         proxy.Limits
 
 	ReadHeaderTimeout time.Duration
@@ -41,6 +43,7 @@ func parseFlags(args []string, help io.Writer) (o Options, version bool, err err
 	fs := flag.NewFlagSet("changeover-bridge", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	tokenFile, trusted := declare(fs, &o, &version)
+	by := fs.String("clients-by", "user-agent", "what a `CLIENT` is told by at /clients and in changeover_bridge_clients: user-agent, address, header:NAME or none")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(help, "Usage: changeover-bridge --config FILE [flags]\n\nFlags:\n")
 		fs.SetOutput(help)
@@ -55,6 +58,9 @@ func parseFlags(args []string, help io.Writer) (o Options, version bool, err err
 	if o.TrustedProxies, err = prefixes(*trusted); err != nil {
 		return o, false, fmt.Errorf("%w: --trusted-proxies: %w", errUsage, err)
 	}
+	if o.ClientsBy, err = clients.ParseBy(*by); err != nil {
+		return o, false, fmt.Errorf("%w: --clients-by: %w", errUsage, err)
+	}
 	if err := o.check(fs.Args(), *tokenFile); err != nil {
 		return o, false, err
 	}
@@ -67,7 +73,7 @@ func declare(fs *flag.FlagSet, o *Options, version *bool) (tokenFile, trusted *s
 	fs.DurationVar(&o.Reread, "reread", 2*time.Second, "read the config file this often even without a sign of a change")
 	fs.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` for the traffic, HTTP/1.1 and h2c")
 	fs.StringVar(&o.Admin, "admin", "127.0.0.1:8081", "`ADDRESS` for /metrics, /healthz, the version and /debug/pprof")
-	tokenFile = fs.String("admin-token-file", "", "`FILE` with the bearer token for /metrics and /debug/pprof; required where --admin is not loopback")
+	tokenFile = fs.String("admin-token-file", "", "`FILE` with the bearer token for /metrics, /clients and /debug/pprof; required where --admin is not loopback")
 	trusted = fs.String("trusted-proxies", "", "comma-separated `CIDRs` of proxies whose X-Forwarded-For counts")
 	fs.DurationVar(&o.Limits.Dial, "dial-timeout", 5*time.Second, "to connect to a backend")
 	fs.DurationVar(&o.Limits.Header, "response-header-timeout", time.Minute, "for a backend to begin its answer")

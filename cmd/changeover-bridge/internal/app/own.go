@@ -83,12 +83,25 @@ func (b *Bridge) admin() http.Handler {
 	mux.HandleFunc("GET /healthz", b.healthz)
 	mux.HandleFunc("GET "+bridge.ReservedPrefix, b.own)
 	mux.Handle("GET /metrics", b.guarded(promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{Registry: b.registry})))
+	mux.Handle("GET "+bridge.ClientsPath, b.guarded(http.HandlerFunc(b.clients)))
 	mux.Handle("GET /debug/pprof/", b.guarded(http.HandlerFunc(pprof.Index)))
 	mux.Handle("GET /debug/pprof/cmdline", b.guarded(http.HandlerFunc(pprof.Cmdline)))
 	mux.Handle("GET /debug/pprof/profile", b.guarded(http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /debug/pprof/symbol", b.guarded(http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("GET /debug/pprof/trace", b.guarded(http.HandlerFunc(pprof.Trace)))
 	return mux
+}
+
+// clients tells who calls which side.
+func (b *Bridge) clients(w http.ResponseWriter, _ *http.Request) {
+	c, ok := b.proxy.Clients()
+	if !ok {
+		http.Error(w, "changeover-bridge: no clients are counted: there is no config yet, or --clients-by is none", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(c) // the client may have left
 }
 
 func (b *Bridge) guarded(h http.Handler) http.Handler {

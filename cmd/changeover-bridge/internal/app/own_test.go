@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/clients"
 	"github.com/changeover-dev/changeover/render/bridge"
 )
 
@@ -58,7 +60,11 @@ func TestOnlyThisHostLearnsTheVersionFromTheTrafficListener(t *testing.T) {
 }
 
 func TestTheAdminTokenGuardsMetricsAndProfiles(t *testing.T) {
-	b, _ := newTestBridge(t, Options{AdminToken: "secret"})
+	by, err := clients.ParseBy("user-agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := newTestBridge(t, Options{AdminToken: "secret", ClientsBy: by})
 	h := b.admin()
 	ask := func(path, token string) int {
 		r := httptest.NewRequest("GET", path, nil)
@@ -69,7 +75,7 @@ func TestTheAdminTokenGuardsMetricsAndProfiles(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/cmdline"} {
+	for _, path := range []string{"/metrics", bridge.ClientsPath, "/debug/pprof/", "/debug/pprof/cmdline"} {
 		if none, wrong, right := ask(path, ""), ask(path, "secrets"), ask(path, "secret"); none != 401 || wrong != 401 || right != 200 {
 			t.Errorf("%s answers %d without, %d with a wrong, %d with the right token", path, none, wrong, right)
 		}
@@ -78,6 +84,56 @@ func TestTheAdminTokenGuardsMetricsAndProfiles(t *testing.T) {
 		if code := ask(path, ""); code != 200 {
 			t.Errorf("%s answers %d without a token, want it open", path, code)
 		}
+	}
+}
+
+// TestWhoCallsIsTold over a change of the config, and by a metric.
+func TestWhoCallsIsTold(t *testing.T) {
+	by, err := clients.ParseBy("header:X-Team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, c := newTestBridge(t, Options{ClientsBy: by})
+	call := func(team string) {
+		r := httptest.NewRequest("POST", "/orders", nil) // goes to legacy, as most do at 10 %
+		r.Header.Set("X-Team", team)
+		b.traffic(httptest.NewRecorder(), r)
+	}
+	for range 3 {
+		call("billing")
+	}
+	write(t, b.o.Config, render(t, planOf(c.Backends.Legacy.URL, c.Backends.Modern.URL, 0), 50))
+	b.follower.Read()
+	call("billing")
+	call("shipping")
+	w := httptest.NewRecorder()
+	b.admin().ServeHTTP(w, httptest.NewRequest("GET", bridge.ClientsPath, nil))
+	var got bridge.Clients
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	counts := map[string]int64{}
+	for _, side := range got.Sides {
+		for _, c := range side.Clients {
+			counts[c.Name] += c.Requests
+		}
+	}
+	if got.By != "header:X-Team" || got.Plan.Name != "so" || counts["billing"] != 4 || counts["shipping"] != 1 {
+		t.Errorf("it tells %+v", got)
+	}
+	w = httptest.NewRecorder()
+	b.admin().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(w.Body.String(), `changeover_bridge_clients{side="legacy"}`) {
+		t.Error("there is no metric of clients")
+	}
+}
+
+func TestNobodyIsCountedUnlessAsked(t *testing.T) {
+	b, _ := newTestBridge(t, Options{})
+	w := httptest.NewRecorder()
+	b.admin().ServeHTTP(w, httptest.NewRequest("GET", bridge.ClientsPath, nil))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "--clients-by is none") {
+		t.Errorf("answered %d: %s", w.Code, w.Body)
 	}
 }
 
@@ -104,6 +160,8 @@ func TestFlags(t *testing.T) {
 		{"--config x --admin 0.0.0.0:1", 2, "is not loopback"},
 		{"--config x --admin :1", 2, "is not loopback"},
 		{"--config x --trusted-proxies 10.0.0.0/33", 2, "want an address or a CIDR"},
+		{"--config x --clients-by agent", 2, "want user-agent, address, header:NAME or none"},
+		{"--config x --clients-by header:Cookie", 2, "it holds secrets"},
 		{"--config x --drain-timeout 0s", 2, "longer than 0"},
 		{"--config x --backend-max-in-flight 0", 2, "at least 1"},
 		{"--config x --admin-token-file /does/not/exist", 3, "no such file"},

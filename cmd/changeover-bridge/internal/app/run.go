@@ -15,6 +15,7 @@ import (
 
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/follow"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/proxy"
+	"github.com/changeover-dev/changeover/plan"
 )
 
 // Bridge is a running bridge.
@@ -36,12 +37,28 @@ func newBridge(o Options, log *slog.Logger) *Bridge {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b := &Bridge{o: o, log: log, registry: reg}
 	b.proxy = proxy.New(proxy.Options{
-		Limits: o.Limits, TrustedProxies: o.TrustedProxies, Metrics: proxy.NewMetrics(reg), Log: log,
+		Limits: o.Limits, TrustedProxies: o.TrustedProxies, ClientsBy: o.ClientsBy, Metrics: proxy.NewMetrics(reg), Log: log,
 	})
+	if !o.ClientsBy.None() {
+		b.countClients()
+	}
 	b.follower = follow.New(follow.Options{
 		File: o.Config, Reread: o.Reread, Serve: b.proxy.Serve, Metrics: follow.NewMetrics(reg), Log: log,
 	})
 	return b
+}
+
+// recent is how long a client counts for the metric after its last request.
+const recent = time.Hour
+
+// countClients has a metric of how many clients each side has.
+func (b *Bridge) countClients() {
+	for _, side := range []plan.Side{plan.Legacy, plan.Modern} {
+		b.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "changeover_bridge_clients", Help: "Clients that called a side within the last hour, by --clients-by; at most 1000 are known.",
+			ConstLabels: prometheus.Labels{"side": string(side)},
+		}, func() float64 { return float64(b.proxy.RecentClients(side, time.Now().Add(-recent))) }))
+	}
 }
 
 // Run serves until the context ends, then lets the requests under way end, for

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/clients"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
@@ -23,14 +24,17 @@ type Options struct {
 	Limits Limits
 	// TrustedProxies may say who the client is, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	Metrics        *Metrics
-	Log            *slog.Logger
+	// ClientsBy is what callers are told by who are counted.
+	ClientsBy clients.By
+	Metrics   *Metrics
+	Log       *slog.Logger
 }
 
 // Handler serves the traffic. Before the first Serve it answers 503.
 type Handler struct {
 	limits  Limits
 	trusted []netip.Prefix
+	by      clients.By
 	metrics *Metrics
 	log     *slog.Logger
 	proxy   *httputil.ReverseProxy
@@ -48,6 +52,8 @@ type serving struct {
 	// mirror sends copies to modern; nil where no rule has any.
 	mirror  *mirror
 	mirrors []mirrorMeter // by rule
+	// clients of the plan; nil where nobody is counted.
+	clients *clients.Counter
 }
 
 // side is a backend as one config sees it.
@@ -58,7 +64,7 @@ type side struct {
 
 // New returns a Handler without a config.
 func New(o Options) *Handler {
-	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, metrics: o.Metrics, log: o.Log}
+	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, metrics: o.Metrics, log: o.Log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      bySide{},
@@ -104,6 +110,7 @@ func (h *Handler) Serve(c bridge.Config) error {
 		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
 	}
 	s.mirror, s.mirrors = h.mirror(old, s), h.metrics.mirrors(c)
+	s.clients = h.counter(old, c)
 	h.serving.Store(s)
 	if old != nil {
 		if old.mirror != nil && old.mirror != s.mirror {
@@ -124,6 +131,37 @@ func (h *Handler) backend(old *serving, name plan.Side, url string) (*backend, e
 		return old.sides[name].backend, nil
 	}
 	return newBackend(name, url, h.limits)
+}
+
+// counter goes on with the clients of the same plan.
+func (h *Handler) counter(old *serving, c bridge.Config) *clients.Counter {
+	switch {
+	case h.by.None():
+		return nil
+	case old != nil && old.config.Plan == c.Plan:
+		return old.clients
+	}
+	return clients.New(h.by, time.Now())
+}
+
+// Clients are who called each side of the plan that is served; ok is false where
+// nobody is counted, and before there is a config.
+func (h *Handler) Clients() (out bridge.Clients, ok bool) {
+	s := h.serving.Load()
+	if s == nil || s.clients == nil {
+		return out, false
+	}
+	out = s.clients.Report()
+	out.Plan = s.config.Plan
+	return out, true
+}
+
+// RecentClients are how many known clients a side has had since a time.
+func (h *Handler) RecentClients(side plan.Side, since time.Time) int {
+	if s := h.serving.Load(); s != nil && s.clients != nil {
+		return s.clients.Recent(side, since)
+	}
+	return 0
 }
 
 // mirror keeps the connections for copies while modern's URL stays.
@@ -180,11 +218,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start := time.Now()
-	choice := s.table.Choose(r, h.clientOf(r))
+	client := h.clientOf(r)
+	choice := s.table.Choose(r, client)
 	if choice.Respond != nil {
 		respond(w, choice.Respond)
 		s.meters[choice.Rule][none].observe(choice.Respond.Status, time.Since(start))
 		return
+	}
+	if s.clients != nil {
+		s.clients.Seen(choice.Side, h.by.Name(r, client), start)
 	}
 	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite}
 	if choice.Mirror {
