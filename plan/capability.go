@@ -41,7 +41,7 @@ var gateways = []abilities{
 		matchExpr: ": each implementation reads expressions in its own way",
 	}},
 	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
-		lacks: map[capability]string{copies: "", rewrites: ""}},
+		lacks: map[capability]string{rewrites: ""}},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 

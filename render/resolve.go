@@ -57,18 +57,6 @@ func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
 	return append(rules, Rule{Side: plan.Legacy}), nil
 }
 
-// ResolvePlain is Resolve for gateways that can neither mirror nor rewrite. It
-// fails for a route that asks for it, which validation refuses.
-func ResolvePlain(p *plan.Plan, stop plan.Position) ([]Rule, error) {
-	rules, err := Resolve(p, stop)
-	for i, r := range rules {
-		if r.Mirror != nil || r.Rewrite != nil {
-			return nil, fmt.Errorf("resolve route %d of phase %q of plan %q: the gateway can neither mirror nor rewrite requests", i, stop.Phase, p.Metadata.Name)
-		}
-	}
-	return rules, err
-}
-
 func resolveRoute(phase *plan.Phase, route plan.Route, stop plan.Position) (Rule, error) {
 	rule := Rule{Mirror: route.Mirror, Rewrite: route.Rewrite}
 	if route.Match != nil {

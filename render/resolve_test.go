@@ -8,8 +8,6 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render"
-	"github.com/changeover-dev/changeover/render/bridge"
-	"github.com/changeover-dev/changeover/render/nginx"
 )
 
 func percent(p plan.Percent) *plan.Percent { return &p }
@@ -109,22 +107,5 @@ func TestResolveRefusesWhatItWouldHaveToGuess(t *testing.T) {
 				t.Errorf("got %v, %v; want an error with %q", rules, err, c.want)
 			}
 		})
-	}
-}
-
-func TestGatewaysThatCannotMirrorOrRewriteRefuseTo(t *testing.T) {
-	for name, route := range map[string]plan.Route{
-		"mirror":  {Match: &plan.Match{Path: "/a"}, To: plan.ToLegacy, Mirror: &plan.Mirror{}},
-		"rewrite": {Match: &plan.Match{Path: "/a"}, To: plan.ToLegacy, Rewrite: &plan.Rewrite{Host: "a.b"}},
-	} {
-		p := planOf(plan.Phase{Name: "a", Routes: []plan.Route{{Match: &plan.Match{Path: "/"}, To: plan.ToModern}, route}})
-		p.Spec.Backends = plan.Backends{Legacy: plan.Backend{URL: "http://127.0.0.1:1"}, Modern: plan.Backend{URL: "http://127.0.0.1:2"}}
-		_, ofNGINX := nginx.Render(p, plan.Position{Phase: "a"})
-		_, ofBridge := bridge.Render(p, plan.Position{Phase: "a"})
-		for gateway, err := range map[string]error{"nginx": ofNGINX, "bridge": ofBridge} {
-			if err == nil || !strings.Contains(err.Error(), "route 1 of phase \"a\" of plan \"p\": the gateway can neither mirror nor rewrite") {
-				t.Errorf("%s of a %s: got %v", gateway, name, err)
-			}
-		}
 	}
 }

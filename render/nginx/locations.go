@@ -41,6 +41,7 @@ func (c *config) locations() ([]byte, error) {
 			return nil, &Refusal{Rule: i, Err: fmt.Errorf("respond: %w", err)}
 		}
 	}
+	c.writeMirror(&w)
 	c.writeVersion(&w)
 	return w.bytes(), nil
 }
@@ -63,18 +64,12 @@ func (c *config) writeRoot(w *writer) {
 		w.close()
 		return
 	}
+	c.writeMirrorOf(w)
 	side := c.names.variable("side")
 	w.directive("proxy_pass", c.names.variable("pass"))
 	w.directive("proxy_redirect", "off")
 	w.directive("proxy_http_version", "1.1")
-	w.directive("proxy_set_header", "Host", c.names.variable("host"))
-	w.directive("proxy_set_header", "Connection", c.names.variable("connection"))
-	w.directive("proxy_set_header", "Upgrade", c.names.variable("upgrade"))
-	w.directive("proxy_set_header", "X-Real-IP", "$remote_addr")
-	w.directive("proxy_set_header", "X-Forwarded-For", "$proxy_add_x_forwarded_for")
-	w.directive("proxy_set_header", "X-Forwarded-Host", c.names.variable("host"))
-	w.directive("proxy_set_header", "X-Forwarded-Proto", "$scheme")
-	w.directive("proxy_set_header", sideHeader, side)
+	c.writeHeaders(w, side, c.names.variable("connection"), c.names.variable("upgrade"))
 	if c.tls() {
 		w.directive("proxy_ssl_server_name", "on")
 		w.directive("proxy_ssl_name", c.names.variable("tls"))
@@ -84,6 +79,18 @@ func (c *config) writeRoot(w *writer) {
 	w.directive("proxy_hide_header", sideHeader)
 	w.directive("add_header", sideHeader, side, "always")
 	w.close()
+}
+
+// writeHeaders writes those that a backend gets in place of the client's.
+func (c *config) writeHeaders(w *writer, side, connection, upgrade string) {
+	w.directive("proxy_set_header", "Host", c.names.variable("host"))
+	w.directive("proxy_set_header", "Connection", connection)
+	w.directive("proxy_set_header", "Upgrade", upgrade)
+	w.directive("proxy_set_header", "X-Real-IP", "$remote_addr")
+	w.directive("proxy_set_header", "X-Forwarded-For", "$proxy_add_x_forwarded_for")
+	w.directive("proxy_set_header", "X-Forwarded-Host", c.names.variable("host"))
+	w.directive("proxy_set_header", "X-Forwarded-Proto", "$scheme")
+	w.directive("proxy_set_header", sideHeader, side)
 }
 
 const sideHeader = "X-Changeover-Side"

@@ -28,6 +28,7 @@ func (c *config) maps() ([]byte, error) {
 	c.writeSides(&w)
 	c.writeResponds(&w)
 	c.writeProxyMaps(&w)
+	c.writeCopies(&w)
 	c.writeLocal(&w)
 	for i, s := range c.texts.geos {
 		w.open("geo %s", c.names.variable(fmt.Sprintf("text%d", i)))

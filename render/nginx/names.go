@@ -44,6 +44,11 @@ func (n names) upstream(s plan.Side) string { return string(n) + "_" + string(s)
 func (n names) variable(suffix string) string { return "$" + string(n) + "_" + suffix }
 
 // split is the variable of the split with that share.
-func (n names) split(p plan.Percent) string {
-	return n.variable("split_" + strings.ReplaceAll(p.String(), ".", "_"))
+func (n names) split(p plan.Percent) string { return n.share("split_", p) }
+
+// draw is the variable of the draw of copies with that share.
+func (n names) draw(p plan.Percent) string { return n.share("mirror_", p) }
+
+func (n names) share(kind string, p plan.Percent) string {
+	return n.variable(kind + strings.ReplaceAll(p.String(), ".", "_"))
 }

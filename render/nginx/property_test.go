@@ -75,6 +75,16 @@ func anyRoute(t *rapid.T) plan.Route {
 	default:
 		r.To = plan.ToLegacy
 	}
+	if (r.To == plan.ToLegacy || r.To == plan.ToSplit) && rapid.Bool().Draw(t, "mirror") {
+		r.Mirror = &plan.Mirror{}
+		if r.To == plan.ToLegacy {
+			r.Mirror.AllowUnsafe = some(t, "unsafe", "", "why")
+		}
+		if rapid.Bool().Draw(t, "some") {
+			percent := plan.Percent(rapid.IntRange(1, 10000).Draw(t, "copies")) / 100
+			r.Mirror.Percent = &percent
+		}
+	}
 	return r
 }
 
@@ -117,6 +127,8 @@ var directives = map[string][]string{
 	"location": {
 		"if", "types", "internal", "default_type", "absolute_redirect", "return", "access_log", "add_header",
 		"proxy_pass", "proxy_redirect", "proxy_http_version", "proxy_set_header", "proxy_ssl_server_name", "proxy_ssl_name", "proxy_next_upstream", "proxy_hide_header",
+		"set", "mirror", "mirror_request_body", "client_max_body_size", "error_page", "proxy_intercept_errors", "proxy_cache", "proxy_store",
+		"proxy_pass_request_body", "proxy_connect_timeout", "proxy_send_timeout", "proxy_read_timeout",
 	},
 }
 

@@ -69,7 +69,7 @@ const placeholder = "\x00hash\x00"
 // plan asks for. Only a backend that some rule can reach is written, so that a
 // rollback to legacy loads even where modern's host does not resolve any more.
 func Render(p *plan.Plan, stop plan.Position) (Files, error) {
-	rules, err := render.ResolvePlain(p, stop)
+	rules, err := render.Resolve(p, stop)
 	if err != nil {
 		return Files{}, fmt.Errorf("render nginx config: %w", err)
 	}
@@ -133,6 +133,12 @@ func (c *config) reachable() error {
 	used := make(map[plan.Side]bool)
 	seen := make(map[plan.Percent]bool)
 	for i, r := range c.rules {
+		if err := checkCopies(r); err != nil {
+			return fmt.Errorf("routes[%d]: %w", i, err)
+		}
+		if mirrors(r) {
+			used[plan.Modern] = true
+		}
 		switch share := sideOf(r); {
 		case r.Respond != nil:
 		case share != "":

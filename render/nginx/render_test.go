@@ -211,3 +211,37 @@ func TestRefuses(t *testing.T) {
 		t.Error("a stop that is not on the itinerary was rendered")
 	}
 }
+
+func TestRefusesCopiesThatValidationRefuses(t *testing.T) {
+	percent := func(p plan.Percent) *plan.Percent { return &p }
+	for _, c := range []struct {
+		route plan.Route
+		want  string
+	}{
+		{plan.Route{To: plan.ToModern, Mirror: &plan.Mirror{}}, "sent there twice"},
+		{plan.Route{To: plan.ToSplit, Percent: percent(10), Mirror: &plan.Mirror{AllowUnsafe: "why"}}, "carried out on modern twice"},
+		{plan.Route{Respond: &plan.Respond{Status: 410}, Mirror: &plan.Mirror{}}, "answers itself"},
+		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(0)}}, "0 is not above 0"},
+		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(100.5)}}, "100.5 is not above 0"},
+		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(0.001)}}, "two decimals"},
+		{plan.Route{To: plan.ToLegacy, Rewrite: &plan.Rewrite{Host: "a.b"}}, "cannot rewrite"},
+	} {
+		p := base()
+		p.Spec.Phases[0].Routes = []plan.Route{{Match: &plan.Match{Path: "/"}, To: plan.ToLegacy}, c.route}
+		_, err := nginx.Render(p, plan.Position{Phase: "a"})
+		if err == nil || !strings.Contains(err.Error(), "routes[1]: ") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want an error of routes[1] with %q", err, c.want)
+		}
+	}
+}
+
+func TestNothingIsCopiedWhereAllGoesToModern(t *testing.T) {
+	p := decode(t, "testdata/shadow.in.yaml")
+	f, err := nginx.Render(p, plan.Position{Phase: "gradual", Percent: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(golden(f), []byte("mirror")) {
+		t.Errorf("a mirror stands in a config without copies:\n%s", golden(f))
+	}
+}
