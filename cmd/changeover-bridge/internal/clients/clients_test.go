@@ -35,8 +35,8 @@ func TestNoFrequentClientIsMissed(t *testing.T) {
 		known := map[string]bridge.Client{}
 		for i, c := range got.Clients {
 			known[c.Name] = c
-			if true := truth[c.Name]; c.Requests < true || c.Requests-c.Over > true {
-				t.Fatalf("seed %d: %+v, and the truth is %d", seed, c, true)
+			if is := truth[c.Name]; c.Requests < is || c.Requests-c.Over > is {
+				t.Fatalf("seed %d: %+v, and the truth is %d", seed, c, is)
 			}
 			if i > 0 && c.Requests > got.Clients[i-1].Requests {
 				t.Fatalf("seed %d: not in order", seed)
