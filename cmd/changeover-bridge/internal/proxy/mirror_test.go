@@ -189,14 +189,15 @@ func TestCallersDoNotNoticeASickModern(t *testing.T) {
 					t.Fatalf("answered %d by %s", code, answer)
 				}
 			}
-			if took := time.Since(begun); took > 8*time.Second {
+			took := time.Since(begun)
+			switch {
+			case c.outcome == "failed":
+				f.metric(n, copies, "outcome=failed")
+			case took < 9*time.Second: // after ten the first copies are given up, and make room
+				f.metric(n-256, copies, "outcome=dropped")
+			case took > time.Minute:
 				t.Errorf("%d requests took %s", n, took)
 			}
-			if c.outcome == "failed" {
-				f.metric(n, copies, "outcome=failed")
-				return
-			}
-			f.metric(n-256, copies, "outcome=dropped")
 		})
 	}
 }

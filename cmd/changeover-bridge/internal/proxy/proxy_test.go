@@ -82,7 +82,7 @@ func backend(t testing.TB, h http.HandlerFunc) *httptest.Server {
 func (f *fixture) metric(want float64, name string, labels ...string) {
 	f.t.Helper()
 	var got float64
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if got = f.sample(name, labels); got == want {
 			return
 		}
