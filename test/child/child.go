@@ -3,9 +3,12 @@
 package child
 
 import (
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -31,14 +34,28 @@ func Start(cmd *exec.Cmd, onDeath syscall.Signal) (ended <-chan struct{}, err er
 	return done, <-started
 }
 
+// Ports for those that must be told theirs. They are below those that the kernel
+// gives to outgoing connections (net.ipv4.ip_local_port_range): one of those could
+// take the port before it is listened on.
+const firstPort, lastPort = 10_000, 32_000
+
+// given are the ports that this process has handed out.
+var given sync.Map
+
 // FreeAddr is an address of the loopback interface with a port that nothing
-// listens on.
+// listens on. No two calls in a process return the same.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort)))
+		if _, taken := given.LoadOrStore(addr, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no free port was found in a hundred tries")
+	return ""
 }
