@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/changeover-dev/changeover/test/child"
 )
 
 // via is one way to reach a fixture's bare repository.
@@ -75,16 +77,11 @@ func startSSHD(t *testing.T) sshServer {
 	}
 	hostKey, hostText := newKey(t)
 	userKey, userText := newKey(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := sshServer{user: me.Username, address: l.Addr().String()}
+	s := sshServer{user: me.Username, address: child.FreeAddr(t)}
 	s.auth = Auth{
 		KeyFile:        secretFile(t, userText),
 		KnownHostsFile: secretFile(t, knownhosts.Line([]string{knownhosts.Normalize(s.address)}, hostKey.PublicKey())+"\n"),
 	}
-	_ = l.Close()
 	_, port, _ := net.SplitHostPort(s.address)
 	// The tests' own environment keeps the machine's Git configuration out.
 	config := secretFile(t, fmt.Sprintf(`Port %s
