@@ -423,6 +423,32 @@ func TestWritesOfOneEvaluationGoTogether(t *testing.T) {
 	}
 }
 
+// TestAStatusThatSaysNothingNewEndsNoWaiting: what comes after one is gathered as
+// before, also where the watch has the object looked at meanwhile.
+func TestAStatusThatSaysNothingNewEndsNoWaiting(t *testing.T) {
+	t.Parallel()
+	k := install(t)
+	key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
+	d := startWith(t, k.Config, open(t, t.TempDir())).run(t)
+	evaluate(t, d, key, 1)
+	shows(t, k, key, 1)
+	time.Sleep(3 * time.Second)
+	must(t, d.SaveStatus(t.Context(), steady(t, key)))
+	time.Sleep(time.Second) // it was looked at
+	made := d.calls.since(func() {
+		must(t, d.Append(t.Context(), key, entry(2)))
+		d.after(key, 0)
+		time.Sleep(500 * time.Millisecond)
+		s := steady(t, key)
+		s.State = reconciler.StateProgressing
+		must(t, d.SaveStatus(t.Context(), s))
+		time.Sleep(3 * time.Second)
+	})
+	if diff := cmp.Diff(map[string]int{"PUT": 1}, made); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
 func TestWhatIsLeftIsWrittenAsTheDaemonStops(t *testing.T) {
 	t.Parallel()
 	k := install(t)

@@ -219,7 +219,7 @@ func (r *Recorder) process(ctx context.Context, key plan.Key) (again time.Durati
 	// What comes from here on is told by how long it is to wait.
 	nothing := p.settled(r.id) && !p.foreign(r.id) && !p.troubled()
 	if wait := p.pause(r.o.Now(), drifted); wait > 0 || nothing {
-		return max(wait, 0)
+		return wait
 	}
 	err := r.write(ctx, p)
 	if err != nil && !errors.Is(err, errNoSpec) && !errors.Is(err, ErrFenced) {
@@ -243,10 +243,11 @@ func (p *object) pause(now time.Time, drifted bool) time.Duration {
 	if d := p.patience.Sub(now); d > 0 {
 		return d
 	}
-	if drifted {
-		return 0
+	if d := p.due.Sub(now); d > 0 && !drifted {
+		return d
 	}
-	return p.due.Sub(now)
+	p.due = time.Time{} // the wait is over, whether or not there is something to write
+	return 0
 }
 
 // reflection is what the watch knows of an object.
