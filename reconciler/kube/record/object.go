@@ -133,14 +133,22 @@ func (p *object) setLive(l *seen) {
 	p.live, p.read = l, true
 }
 
-// takeOver notes that this daemon goes on from a serial, whoever wrote it.
-func (p *object) takeOver(serial int64) {
+// takeOver notes that this daemon goes on from a record, whoever wrote it; ok is
+// false where there is none. It is one step: a writer that found the record and
+// not its serial would take it for that of another daemon at work.
+func (p *object) takeOver(rec decide.Record, ok bool) error {
+	b, err := encode(bounded(rec))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known, p.wrote, p.owned = serial, false, true
+	p.known, p.wrote, p.owned = rec.Serial, false, true
 	if p.live != nil {
 		p.known = max(p.known, p.live.serial)
 	}
+	if !ok || err != nil {
+		return err
+	}
+	p.record, p.serial = b, rec.Serial
+	return p.fit()
 }
 
 // gather has what changed wait for more to come.

@@ -246,10 +246,7 @@ func (r *Recorder) Load(ctx context.Context, key plan.Key) (decide.Record, bool,
 	}
 	rec, ok, err := r.choose(key, copyOf{rec: inner, ok: ok, err: err}, there)
 	if err == nil {
-		if ok {
-			r.tellBound(key, p.setRecord(rec))
-		}
-		p.takeOver(rec.Serial)
+		r.tellBound(key, p.takeOver(rec, ok))
 	}
 	return rec, ok, err
 }
