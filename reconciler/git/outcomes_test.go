@@ -163,14 +163,23 @@ func TestManyPushToOneBranchAtOnce(t *testing.T) {
 	f.host("config", "gc.auto", "0")
 	before := f.host("rev-list", "--count", "main")
 	sshd := startSSHD(t)
-	var wg sync.WaitGroup
+	// All are there before the first begins: a clone of a folder fails when a
+	// push moves its objects meanwhile.
+	var repos []*Repository
 	for i := range daemons {
 		o := f.options()
 		o.RaceTimeout = 5 * time.Minute
 		if i%2 == 0 {
 			o.URL, o.Auth = sshd.url(f.bare), sshd.auth
 		}
-		r := openWith(t, o)
+		repos = append(repos, openWith(t, o))
+	}
+	var persons []*person
+	for i := range people {
+		persons = append(persons, f.person(fmt.Sprint("person-", i)))
+	}
+	var wg sync.WaitGroup
+	for i, r := range repos {
 		own := undo("gradual@10", "setup", raises[i])
 		own.Key.Name = name(i)
 		wg.Go(func() {
@@ -181,8 +190,7 @@ func TestManyPushToOneBranchAtOnce(t *testing.T) {
 			}
 		})
 	}
-	for i := range people {
-		p := f.person(fmt.Sprint("person-", i))
+	for i, p := range persons {
 		wg.Go(func() {
 			for n := range each {
 				if err := p.publish(fmt.Sprintf("docs/%d-%d.md", i, n)); err != nil {

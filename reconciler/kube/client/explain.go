@@ -224,7 +224,7 @@ func unfit(msg string) string {
 	var parts []string
 	switch {
 	case strings.Contains(msg, "failed to create typed patch object"):
-		for _, m := range misfit.FindAllStringSubmatch(msg, 10) {
+		for _, m := range misfit.FindAllStringSubmatch(msg, 100) {
 			field := m[1]
 			// The first may follow the name of the object.
 			if i := strings.LastIndex(field, ": ."); i >= 0 {
@@ -233,7 +233,7 @@ func unfit(msg string) string {
 			parts = append(parts, field+" ("+strings.TrimSpace(m[2])+")")
 		}
 	case strings.Contains(msg, "strict decoding error"):
-		for _, m := range unknownField.FindAllStringSubmatch(msg, 10) {
+		for _, m := range unknownField.FindAllStringSubmatch(msg, 100) {
 			parts = append(parts, m[2]+" ("+m[1]+" field)")
 		}
 	case strings.Contains(msg, "illegal base64 data"):
@@ -245,6 +245,8 @@ func unfit(msg string) string {
 	}
 	words := "the manifest does not fit its kind"
 	if len(parts) > 0 {
+		// The server goes over maps: the same fault is to read the same each time.
+		slices.Sort(parts)
 		words += ": " + clip(strings.Join(parts, ", "))
 	}
 	return words

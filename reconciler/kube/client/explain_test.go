@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -330,5 +331,17 @@ func TestExplainLeavesOtherErrorsAlone(t *testing.T) {
 	once := client.Explain(context.DeadlineExceeded)
 	if again := client.Explain(once); !errors.Is(again, once) || again.Error() != once.Error() {
 		t.Errorf("explained twice: %v", again)
+	}
+}
+
+// The API server goes over maps, and so names faults in any order.
+func TestFaultsOfAManifestReadTheSameEachTime(t *testing.T) {
+	const a, c = "\n  .data.a: expected string, got &value.valueUnstructured{Value:1}", "\n  .data.c: expected string, got &value.valueUnstructured{Value:2}"
+	const head = "failed to create typed patch object (ns/c; /v1, Kind=ConfigMap): errors:"
+	for _, msg := range []string{head + a + c, head + c + a} {
+		err := client.Explain(apierrors.NewBadRequest(msg))
+		if want := "does not fit its kind: .data.a (expected string), .data.c (expected string)"; !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %q, want it to end in %q", err, want)
+		}
 	}
 }
