@@ -9,6 +9,7 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/split"
 	"github.com/changeover-dev/changeover/render"
 )
 
@@ -131,6 +132,14 @@ type Traffic interface {
 	// Observe reads back what the data plane serves for the plan, and
 	// compares it with the render of stop. It changes nothing.
 	Observe(ctx context.Context, p *plan.Plan, stop plan.Position) (TrafficState, error)
+}
+
+// Splitter is a gateway that counts how it splits requests between the sides.
+type Splitter interface {
+	// Split returns what was counted for the split routes of a stop since the
+	// data plane serves it. What could be read is returned with an error that
+	// names who could not.
+	Split(ctx context.Context, p *plan.Plan, stop plan.Position) ([]split.Reading, error)
 }
 
 // TrafficState is what a gateway was seen to serve.

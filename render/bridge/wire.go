@@ -27,6 +27,30 @@ const ReservedPrefix = "/_changeover/"
 // the plan of that name, and a newline.
 func VersionPath(name string) string { return ReservedPrefix + name + "/version" }
 
+// SplitPath is where a bridge tells how it has split requests for the plan of
+// that name, as Split in JSON.
+func SplitPath(name string) string { return ReservedPrefix + name + "/split" }
+
+// Bins is how many parts the buckets are counted by: one for each percent.
+const Bins = 100
+
+// Split is how one bridge has split requests since it serves its config.
+type Split struct {
+	Hash   string       `json:"hash"`
+	Since  time.Time    `json:"since"`
+	Routes []SplitRoute `json:"routes"`
+}
+
+// SplitRoute counts the requests of one rule that splits. Those of callers with
+// a key are counted by the hundredths of the buckets.
+type SplitRoute struct {
+	Rule         int         `json:"rule"`
+	Legacy       [Bins]int64 `json:"legacy"`
+	Modern       [Bins]int64 `json:"modern"`
+	RandomLegacy int64       `json:"randomLegacy"`
+	RandomModern int64       `json:"randomModern"`
+}
+
 // Digest names the bytes of a file, which the hash of its content does not:
 // the mark counts, and so does a file that does not parse.
 func Digest(src []byte) string {

@@ -53,12 +53,21 @@ func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		w.WriteHeader(http.StatusServiceUnavailable)
 		w.Write([]byte("changeover-bridge: no config yet; it waits for the daemon to write one\n"))
+	case r.URL.Path == bridge.SplitPath(c.Plan.Name):
+		b.split(w)
 	case r.URL.Path != bridge.VersionPath(c.Plan.Name):
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte("changeover-bridge: nothing here; it serves " + bridge.VersionPath(c.Plan.Name) + "\n"))
 	default:
 		w.Write([]byte(c.Hash + "\n"))
 	}
+}
+
+// split tells how requests were split. It names no caller.
+func (b *Bridge) split(w http.ResponseWriter) {
+	s, _ := b.proxy.Split() // there is a config
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s) // the client may have left
 }
 
 // oneLine makes a text fit for a header.

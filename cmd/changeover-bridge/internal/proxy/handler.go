@@ -52,6 +52,7 @@ type serving struct {
 	// mirror sends copies to modern; nil where no rule has any.
 	mirror  *mirror
 	mirrors []mirrorMeter // by rule
+	splits  splits
 	// clients of the plan; nil where nobody is counted.
 	clients *clients.Counter
 }
@@ -101,7 +102,7 @@ func (h *Handler) Serve(c bridge.Config) error {
 	if err != nil {
 		return err
 	}
-	s := &serving{config: c, table: table, sides: map[plan.Side]*side{}, meters: h.metrics.meters(c)}
+	s := &serving{config: c, table: table, splits: newSplits(c, time.Now()), sides: map[plan.Side]*side{}, meters: h.metrics.meters(c)}
 	for _, name := range []plan.Side{plan.Legacy, plan.Modern} {
 		b, err := h.backend(old, name, c.Backends.Of(name).URL)
 		if err != nil {
@@ -240,6 +241,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, e.code, "too many requests are under way to the "+string(choice.Side)+" side")
 		e.count()
 		return
+	}
+	if choice.Split {
+		s.splits.count(choice)
 	}
 	h.forward(w, r, e)
 }

@@ -45,6 +45,10 @@ type Choice struct {
 	// Side to which the request goes; "" where Respond is set.
 	Side    plan.Side
 	Respond *plan.Respond
+	// Split: the bucket decided the side. Bucket is that of the caller's key;
+	// negative where the caller has none, and chance decided.
+	Split  bool
+	Bucket int
 	// Mirror: a copy goes to modern as well.
 	Mirror bool
 	// Rewrite is what changes on the way; nil: nothing.
@@ -96,8 +100,8 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 	}
 	for i := range t.rules {
 		if ru := &t.rules[i]; ru.matches(r, p) {
-			side := t.side(ru, r, client)
-			return Choice{Rule: i, Side: side, Respond: ru.respond, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite}
+			side, split, bucket := t.side(ru, r, client)
+			return Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite}
 		}
 	}
 	// The last rule of a checked config matches everything.
@@ -114,23 +118,24 @@ func (ru *rule) mirrors(r *http.Request, side plan.Side) bool {
 	return plan.OnModern(rand.IntN(plan.Buckets), m.Percent)
 }
 
-func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) plan.Side {
+// side of a caller without a key is drawn anew for each request, so that such
+// callers are never all on one side.
+func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) (side plan.Side, split bool, bucket int) {
 	if ru.to != plan.ToSplit {
-		return plan.Side(ru.to)
+		return plan.Side(ru.to), false, 0
 	}
-	if plan.OnModern(t.bucket(r, client), ru.percent) {
-		return plan.Modern
-	}
-	return plan.Legacy
-}
-
-// bucket of a caller without a key is drawn anew for each request, so that
-// such callers are never all on one side.
-func (t *Table) bucket(r *http.Request, client netip.Addr) int {
+	bucket = -1
+	drawn := 0
 	if key := t.key(r, client); key != "" {
-		return plan.Bucket(t.salt, key)
+		bucket = plan.Bucket(t.salt, key)
+		drawn = bucket
+	} else {
+		drawn = rand.IntN(plan.Buckets)
 	}
-	return rand.IntN(plan.Buckets)
+	if plan.OnModern(drawn, ru.percent) {
+		return plan.Modern, true, bucket
+	}
+	return plan.Legacy, true, bucket
 }
 
 // paths are the path of a request, and how expressions read it.
