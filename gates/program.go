@@ -287,3 +287,13 @@ func (n Need) Points() int {
 	}
 	return int((n.Window + n.Step - 1) / n.Step)
 }
+
+// Signal is what to ask for one signal's newest value, and how old the oldest
+// sample can be that it reads. ok is false for a name that is none.
+func (p *Program) Signal(name string) (need Need, reach time.Duration, ok bool) {
+	s, ok := p.signals[name]
+	if !ok {
+		return Need{}, 0, false
+	}
+	return s.need, s.reach, true
+}

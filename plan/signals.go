@@ -20,6 +20,14 @@ type Signal struct {
 	Step  Duration `json:"step,omitempty"`
 }
 
+// ObservedSplit names two of the plan's signals: the requests of the split routes
+// that went to legacy and to modern within the last minutes, such as
+// sum(increase(requests_total{side="modern"}[5m])).
+type ObservedSplit struct {
+	Legacy string `json:"legacy"`
+	Modern string `json:"modern"`
+}
+
 // Baseline is a value of a signal to compare with. Exactly one of At and Offset
 // is set.
 type Baseline struct {

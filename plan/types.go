@@ -60,6 +60,9 @@ type Spec struct {
 	Signals  map[string]Signal `json:"signals,omitempty"`
 	// Baselines are values to compare with, which gates read as baseline.NAME.
 	Baselines map[string]Baseline `json:"baselines,omitempty"`
+	// ObservedSplit names signals that count the requests of either side, for
+	// a gateway that does not count them itself; nil: none do.
+	ObservedSplit *ObservedSplit `json:"observedSplit,omitempty"`
 	// Objects are live objects that gates read as object.NAME.
 	Objects map[string]ObjectRef `json:"objects,omitempty"`
 	Phases  []Phase              `json:"phases"`

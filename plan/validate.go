@@ -85,6 +85,7 @@ func (v *validator) plan() {
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Baselines)) {
 		v.baseline(name, p.Spec.Baselines[name])
 	}
+	v.observedSplit()
 	v.requires()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Objects)) {
 		v.object(name, p.Spec.Objects[name])

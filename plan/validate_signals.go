@@ -42,9 +42,7 @@ func (v *validator) series(path string, s Signal) {
 func (v *validator) baseline(name string, b Baseline) {
 	path := join("spec.baselines", name)
 	v.variable(path, "a baseline", name, "baseline.NAME")
-	if v.whole(path+".signal") && v.whole("spec.signals") {
-		v.baselineSignal(path, b)
-	}
+	v.knownSignal(path+".signal", b.Signal)
 	if !v.whole(path) {
 		return
 	}
@@ -62,12 +60,35 @@ func (v *validator) baseline(name string, b Baseline) {
 	}
 }
 
-func (v *validator) baselineSignal(path string, b Baseline) {
-	if _, ok := v.p.Spec.Signals[b.Signal]; ok {
+// knownSignal checks that a name is that of one of the plan's signals.
+func (v *validator) knownSignal(path, name string) {
+	if !v.whole(path) || !v.whole("spec.signals") {
+		return
+	}
+	if _, ok := v.p.Spec.Signals[name]; ok {
 		return
 	}
 	names := slices.Sorted(maps.Keys(v.p.Spec.Signals))
-	v.at(path+".signal", "unknown-signal", fmt.Sprintf("the plan has no signal %s", shorten(b.Signal)), meant(b.Signal, names, "the plan's signals are "))
+	v.at(path, "unknown-signal", fmt.Sprintf("the plan has no signal %s", shorten(name)), meant(name, names, "the plan's signals are "))
+}
+
+func (v *validator) observedSplit() {
+	const path, code = "spec.observedSplit", "observed-split"
+	o := v.p.Spec.ObservedSplit
+	if o == nil || !v.whole(path) {
+		return
+	}
+	v.knownSignal(path+".legacy", o.Legacy)
+	v.knownSignal(path+".modern", o.Modern)
+	splits := slices.ContainsFunc(v.p.Spec.Phases, func(ph Phase) bool {
+		return slices.ContainsFunc(ph.Routes, func(r Route) bool { return r.To == ToSplit })
+	})
+	switch {
+	case v.p.Spec.Gateway == nil || !splits:
+		v.at(path, code, "no route of the plan splits requests, so there is nothing to observe", "leave observedSplit out, or add a route with to: split")
+	case o.Legacy == o.Modern:
+		v.at(path+".modern", code, "both sides are counted by one signal", "name a signal for each side")
+	}
 }
 
 // baselineStop checks that the stop is one that is left forward.

@@ -63,6 +63,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	in.Record = w.rec
 	w.observe(ctx, in)
 	in.Observed = w.observed
+	in.Observed.Split = w.splitReport().Mismatch()
 	if err := w.require(ctx, &in); err != nil {
 		return in, err
 	}

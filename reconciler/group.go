@@ -225,6 +225,7 @@ func (t *turn) report(ctx context.Context) {
 	t.try("report", func() error {
 		w.startPropose(ctx, t.d)
 		w.watch(ctx, t.in)
+		w.measure(ctx, t.in)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
 		if failed == nil && t.d.Verb.Moves() && w.waiting == "" {

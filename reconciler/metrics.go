@@ -16,7 +16,7 @@ type metrics struct {
 	declared, effective, stop *prometheus.GaugeVec
 	position, verdict, signal *prometheus.GaugeVec
 	healthy, pending, blind   *prometheus.GaugeVec
-	unverified                *prometheus.GaugeVec
+	unverified, share, astray *prometheus.GaugeVec
 	decisions, rollbacks      *prometheus.CounterVec
 	drifts, errors            *prometheus.CounterVec
 	gitSeconds, applySeconds  *prometheus.HistogramVec
@@ -47,6 +47,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		pending:      gauge("revert_pending", "1 while a revert is not on the branch yet."),
 		unverified:   gauge("git_unverified", "1 while the branch's head is not taken up, as it is not signed as it must be."),
 		blind:        gauge("blind_seconds", "For how long at least one gate of the effective stop has not been known; 0 while all are."),
+		share:        gauge("observed_percent", "Share of the requests of split routes that went to modern in the newest interval."),
+		astray:       gauge("split_mismatch", "1 while requests are seen not to be split as declared."),
 		decisions:    counter("decisions_total", "Decisions, one for each evaluation.", "verb", "reason"),
 		rollbacks:    counter("rollbacks_total", "Rollbacks that were begun.", "reason"),
 		drifts:       counter("drift_corrections_total", "Times that the data plane was brought back to what was applied."),
@@ -63,7 +65,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.unverified, m.decisions, m.rollbacks,
+		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.unverified, m.share, m.astray, m.decisions, m.rollbacks,
 		m.drifts, m.errors, m.gitSeconds, m.applySeconds, m.workSeconds, m.toApplied, m.toSafe,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -121,6 +123,11 @@ func (m *metrics) status(s Status) {
 	m.pending.WithLabelValues(key).Set(number(s.Pending != nil))
 	m.unverified.WithLabelValues(key).Set(number(s.Unverified))
 	m.blind.WithLabelValues(key).Set(blindSeconds(s))
+	m.astray.WithLabelValues(key).Set(number(s.Observed.Split != ""))
+	m.share.DeleteLabelValues(key) // rather none than an old one
+	if s.Split != nil && s.Split.Requests.Total() > 0 {
+		m.share.WithLabelValues(key).Set(100 * float64(s.Split.Requests.Modern) / float64(s.Split.Requests.Total()))
+	}
 	m.position.DeletePartialMatch(prometheus.Labels{"plan": key})
 	if !s.Effective.IsZero() {
 		m.position.WithLabelValues(key, s.Effective.Phase).Set(1)

@@ -80,8 +80,9 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
 		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err, Unverified: b.held,
-		Waiting: w.waiting, Plan: in.Head.Plan,
+		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(),
 	}
+	s.Observed.Split = s.Split.Mismatch()
 	w.tellHeld(ctx, in, b)
 	if failed != nil {
 		s.Error = failed.Error()
@@ -145,6 +146,10 @@ func gistOf(s Status) Status {
 	if s.GitError != "" {
 		s.GitError = "unreadable"
 	}
+	s.Split = nil
+	if s.Observed.Split != "" {
+		s.Observed.Split = "mismatch"
+	}
 	blocks := make([]decide.Block, len(s.Decision.Blocks))
 	for i, b := range s.Decision.Blocks {
 		blocks[i].Reason = b.Reason
@@ -177,7 +182,7 @@ func stateOf(in decide.Input, rec decide.Record, d decide.Decision) State {
 		return StateQuarantined
 	case d.Verb == decide.Complete:
 		return StateComplete
-	case (in.Observed.Gateway.Ill() || in.Observed.Cluster.Ill()) && rec.Applied != nil && d.Verb == decide.Hold:
+	case (in.Observed.Gateway.Ill() || in.Observed.Cluster.Ill() || in.Observed.Split != "") && rec.Applied != nil && d.Verb == decide.Hold:
 		return StateDegraded
 	case d.Reason == decide.Steady:
 		return StateSteady

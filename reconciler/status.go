@@ -6,6 +6,7 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/split"
 )
 
 // Status of one plan: what it is doing, why, and what it waits for. It is what
@@ -25,11 +26,14 @@ type Status struct {
 	Applied   plan.Revision   `json:"applied,omitempty"`
 	Itinerary plan.Itinerary  `json:"itinerary,omitempty"`
 	Observed  decide.Observed `json:"observed"`
-	Gates     gates.Results   `json:"gates,omitempty"`
-	Holds     []decide.HoldOf `json:"holds,omitempty"`
-	Pending   *decide.Pending `json:"pending,omitempty"`
-	Move      *decide.Move    `json:"move,omitempty"`
-	Halt      *decide.HaltOf  `json:"halt,omitempty"`
+	// Split is how requests were split in the newest interval; nil where the
+	// stop splits none, or nobody counts them.
+	Split   *split.Report   `json:"split,omitempty"`
+	Gates   gates.Results   `json:"gates,omitempty"`
+	Holds   []decide.HoldOf `json:"holds,omitempty"`
+	Pending *decide.Pending `json:"pending,omitempty"`
+	Move    *decide.Move    `json:"move,omitempty"`
+	Halt    *decide.HaltOf  `json:"halt,omitempty"`
 	// Blind is since when gates of the effective stop are not known, or nil.
 	Blind *decide.Blindness `json:"blind,omitempty"`
 	// Problems of the file at head, and warnings of approvals that do not count.

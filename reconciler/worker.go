@@ -44,9 +44,10 @@ type worker struct {
 	observedAt time.Time
 	// observedStop is the stop that was applied when it was observed.
 	observedStop plan.Position
-	waiting      string    // what a move, or the cluster, waits for
-	waited       string    // what it waited for at the work before
-	told         time.Time // the start of the move of which a person was told that it is overdue
+	splitting    *splitting // nil where no requests are split
+	waiting      string     // what a move, or the cluster, waits for
+	waited       string     // what it waited for at the work before
+	told         time.Time  // the start of the move of which a person was told that it is overdue
 
 	unread  error           // why the approvals could not be read, or nil
 	misread []plan.Problem  // of files that are no approvals

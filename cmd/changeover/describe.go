@@ -215,6 +215,9 @@ func (d *describer) place() {
 		d.line("Itinerary", "%s", itineraryLine(s))
 	}
 	d.part("Gateway", s.Observed.Gateway, "serves "+s.Observed.Gateway.Stop.String()+" as rendered")
+	if s.Split != nil {
+		d.line("Split", "%s", s.Split)
+	}
 	d.part("Cluster", s.Observed.Cluster, "as rendered, and healthy")
 	if s.Head != "" {
 		d.line("Git", "head %s, applied %s, read %s", s.Head.Short(), dash(s.Applied.Short()), d.moment(s.GitReadAt))

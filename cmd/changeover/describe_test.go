@@ -17,6 +17,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/split"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -99,6 +100,12 @@ func states() map[string]reconciler.Status {
 	s := all["baking"]
 	s.Since, s.BakedAt = before(26*time.Hour), after(46*time.Hour)
 	all["baking"] = s
+	s = steadyAt25()
+	s.State = reconciler.StateDegraded
+	s.Split = &split.Report{Declared: []plan.Percent{25}, Requests: split.Pair{Legacy: 3600, Modern: 400}, Contradicting: 600, Intervals: 3,
+		Off: "routes[1] by http://10.1.2.3:8081: 600 of 4000 requests went to the side where their callers' buckets are not"}
+	s.Observed.Split = s.Split.Mismatch()
+	all["split"] = s
 	s = all["git-stale"]
 	s.GitReadAt, s.GitError = before(12*time.Minute), "fetch main of https://git.example.com/ops/migrations.git: the remote cannot be reached: connection refused"
 	all["git-stale"] = s

@@ -138,6 +138,9 @@ func (l *linter) unused(gates []gate) {
 	for _, b := range l.plan.Spec.Baselines {
 		read["signal."+b.Signal] = true
 	}
+	if o := l.plan.Spec.ObservedSplit; o != nil {
+		read["signal."+o.Legacy], read["signal."+o.Modern] = true, true
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.plan.Spec.Signals)) {
 		if !read["signal."+name] && !read["series."+name] {
 			l.report(finding{code: UnusedSignal, path: "spec.signals." + name, message: fmt.Sprintf("no gate reads signal.%s", name),

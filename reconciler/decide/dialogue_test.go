@@ -22,7 +22,7 @@ import (
 //	git stale|read|gone|invalid               the state of the branch
 //	signal GATE=VERDICT [now=VERDICT]         a gate's verdict from here on
 //	value SIGNAL=NUMBER|none                  what a baseline would remember of a signal
-//	observe gateway=STOP healthy=BOOL [cluster=BOOL]
+//	observe gateway=STOP healthy=BOOL [cluster=BOOL] [split=WORD]
 //	unmet TEXT                                what the cluster does not offer
 //	step STEP                                 the move has come to that step
 //	decide                                    prints the decision and begins it
@@ -102,6 +102,8 @@ func say(t *testing.T, w *world, d *datadriven.TestData) string {
 			d.Fatalf(t, "%v", err)
 		}
 		w.observed.Gateway = Part{Known: true, Stop: pos, Healthy: healthy, Message: "seen otherwise"}
+		w.observed.Split = ""
+		d.MaybeScanArgs(t, "split", &w.observed.Split)
 		var cluster bool
 		if d.MaybeScanArgs(t, "cluster", &cluster) {
 			w.observed.Cluster = Part{Known: true, Healthy: cluster, Message: "Deployment so/web: 0 of 1 replicas are ready"}

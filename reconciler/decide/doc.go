@@ -53,6 +53,7 @@
 //	    without its `for`, or a baseline that is
 //	    remembered here without a value
 //	17  ahead, cluster or gateway not healthy              Hold NotHealthy
+//	    ahead, requests seen not to be split as declared   Hold SplitMismatch
 //	18  otherwise                                          Advance to the next stop
 //
 // Too many rollbacks in a day halt the plan (row 14). Connected plans are decided

@@ -285,6 +285,9 @@ func (s *state) unhealthy(b *blockers) {
 			b.add(NotHealthy, time.Time{}, "%s is not healthy at %s: %s", x.name, s.effective(), x.part.Message)
 		}
 	}
+	if why := s.Observed.Split; why != "" && !s.effective().IsZero() {
+		b.add(SplitMismatch, time.Time{}, "requests are not split as %s declares: %s", s.effective(), why)
+	}
 }
 
 func has(rs gates.Results, name string) bool {

@@ -72,12 +72,14 @@ const (
 	GateError        Reason = "GateError"
 	Breaching        Reason = "Breaching"
 	NotHealthy       Reason = "NotHealthy"
+	SplitMismatch    Reason = "SplitMismatch" // in the history too
 	GatesPassed      Reason = "GatesPassed"
 	Entering         Reason = "Entering"
 	Proposed         Reason = "Proposed"   // in the history: promotion: auto
 	Unverified       Reason = "Unverified" // in the history: the branch's head is not signed as it must be
 	Blind            Reason = "Blind"      // in the history: gates were not known for too long
 	DataKnown        Reason = "DataKnown"
+	SplitMatches     Reason = "SplitMatches" // in the history: the split is as declared again
 )
 
 // Input is everything that a decision reads.
@@ -138,6 +140,9 @@ type Limits struct {
 type Observed struct {
 	Cluster Part // Known is false where the plan has no cluster config
 	Gateway Part // Known is false where the plan has no gateway
+	// Split says how the requests are not split as the effective stop declares;
+	// empty where they are, or where that is not known.
+	Split string `json:"split,omitempty"`
 }
 
 // Part is one half of what was observed.

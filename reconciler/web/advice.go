@@ -60,6 +60,9 @@ func Advice(s reconciler.Status) []string {
 	if s.Halt != nil {
 		return append(out, haltAdvice(s, s.Halt.Reason)...)
 	}
+	if s.Observed.Split != "" {
+		out = append(out, fmt.Sprintf("Requests do not go where %s sends them. See what the gateway serves, and look for another route, proxy or cache before it. To go back: `changeover rollback %s --reason TEXT`.", s.Effective, s.Key))
+	}
 	if out = append(out, reasonAdvice(s)...); len(out) == 0 {
 		out = append(out, "Nothing.")
 	}
@@ -161,7 +164,7 @@ func steadyAdvice(s reconciler.Status) []string {
 	switch {
 	case len(s.Holds) > 0:
 		return []string{fmt.Sprintf("%s was rolled back. Mend the cause before the position is raised again.", s.Holds[len(s.Holds)-1].Commit.Short())}
-	case !ok || s.Error != "":
+	case !ok || s.Error != "" || s.Observed.Split != "":
 		return nil
 	}
 	return []string{fmt.Sprintf("Nothing. The next stop is %s: `changeover advance %s`.", next, s.Key)}

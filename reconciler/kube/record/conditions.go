@@ -105,6 +105,9 @@ func degraded(s reconciler.Status) metav1.Condition {
 				parts = append(parts, part.Message)
 			}
 		}
+		if len(parts) == 0 && s.Observed.Split != "" {
+			return condition(condDegraded, true, string(decide.SplitMismatch), s.Observed.Split)
+		}
 		return condition(condDegraded, true, string(decide.NotHealthy), cmp.Or(strings.Join(parts, "; "), s.Waiting, s.Decision.Message))
 	case s.Unverified:
 		return condition(condDegraded, true, string(decide.Unverified), s.GitError)

@@ -44,6 +44,8 @@ func TestConditionsTellTheStatus(t *testing.T) {
 		"a halt that is just decided": {reconciler.Status{State: reconciler.StateHalted, Decision: d(decide.HistoryRewritten)}, is{"Degraded": "True HistoryRewritten"}, nil},
 		"an effect failed": {reconciler.Status{State: reconciler.StateDegraded, Decision: d(decide.Resuming), Move: &decide.Move{Error: "reload nginx"}},
 			is{"Progressing": "True Resuming", "Degraded": "True Failed"}, map[string]string{"Degraded": "reload nginx"}},
+		"the split is not as declared": {reconciler.Status{State: reconciler.StateDegraded, Decision: d(decide.Steady), Observed: decide.Observed{Split: "all went to legacy"}},
+			is{"Ready": "False Steady", "Degraded": "True SplitMismatch"}, map[string]string{"Degraded": "all went to legacy"}},
 		"the gateway is ill": {reconciler.Status{State: reconciler.StateDegraded, Decision: d(decide.Steady), Observed: ill},
 			is{"Ready": "False Steady", "Degraded": "True NotHealthy"}, map[string]string{"Degraded": "nginx serves another config"}},
 		"steady with an error": {reconciler.Status{State: reconciler.StateSteady, Decision: d(decide.Steady), Error: "save the record: no space"},
