@@ -5,12 +5,16 @@
 set -euo pipefail
 
 policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
-# Debian's servers are in /usr/sbin, which is not in everybody's PATH.
-have() { PATH=$PATH:${SBIN:-/usr/sbin} command -v "$1" >/dev/null 2>&1; }
+# Debian's servers are in /usr/sbin, which is not in everybody's PATH, and those of
+# PostgreSQL in a folder for each version.
+have() {
+  local versions=(/usr/lib/postgresql/*/bin)
+  PATH=$PATH:${SBIN:-/usr/sbin:$(IFS=:; echo "${versions[*]}")} command -v "$1" >/dev/null 2>&1
+}
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg)
+wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg initdb:postgresql)
 
 missing=() # commands
 packages=()
@@ -22,7 +26,7 @@ for w in "${wanted[@]}"; do
   [ "${w##*:}" != gcc ] || packages+=(libc6-dev)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus, promtool, sshd and gpg are there"
+  echo "deps: git, gcc, nginx, prometheus, promtool, sshd, gpg and initdb are there"
   exit 0
 fi
 
@@ -50,7 +54,7 @@ echo "deps: apt-get install ${packages[*]}"
   fail "apt-get install ${packages[*]} failed; see above"
 
 # Only what was installed just now: neither running nor started at boot.
-for s in nginx prometheus ssh:openssh-server; do
+for s in nginx prometheus ssh:openssh-server postgresql; do
   [[ " ${packages[*]} " == *" ${s##*:} "* ]] && have systemctl || continue
   s=${s%%:*}
   echo "deps: disabling the service $s: the tests start their own"

@@ -1,0 +1,163 @@
+package ownership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/changeover-dev/changeover/plan"
+)
+
+// Origin is how an entity came to its owner.
+type Origin string
+
+// The origins.
+const (
+	BornLegacy Origin = "bornLegacy"
+	BornModern Origin = "bornModern"
+	Migrated   Origin = "migrated" // handed over
+)
+
+// Entity is one row of a plan's table.
+type Entity struct {
+	ID     string
+	Owner  plan.Side
+	Origin Origin
+	// Batch in which it was handed over; empty: in none.
+	Batch string
+	// At is when it came to its owner. Stores keep milliseconds.
+	At time.Time
+	// Revision of the change that wrote the row; given by the store.
+	Revision int64
+}
+
+// MaxID is the longest id, in bytes.
+const MaxID = 512
+
+// CheckID says why a text cannot be the id of an entity: it is empty, longer than
+// MaxID, or could not stand in one segment of a path.
+func CheckID(id string) error {
+	switch {
+	case id == "" || id == "." || id == "..":
+		return fmt.Errorf("%q is no id", id)
+	case len(id) > MaxID:
+		return fmt.Errorf("the id has %d bytes, want at most %d", len(id), MaxID)
+	case !utf8.ValidString(id), strings.ContainsFunc(id, unicode.IsControl), strings.Contains(id, "/"):
+		return fmt.Errorf("the id %q holds a slash, a control character or no UTF-8", id)
+	}
+	return nil
+}
+
+func (e Entity) check() error {
+	if err := CheckID(e.ID); err != nil {
+		return err
+	}
+	if e.Owner != plan.Legacy && e.Owner != plan.Modern {
+		return fmt.Errorf("entity %q: owner %q, want legacy or modern", e.ID, e.Owner)
+	}
+	if !slices.Contains([]Origin{BornLegacy, BornModern, Migrated}, e.Origin) {
+		return fmt.Errorf("entity %q: origin %q, want bornLegacy, bornModern or migrated", e.ID, e.Origin)
+	}
+	return nil
+}
+
+// Store holds the tables of any number of plans, for any number of processes.
+// Methods may be called from any goroutine. Every call ends within a deadline of
+// its own, also where its context has none; errors hold no password.
+type Store interface {
+	// Add records entities whose ids are not in the table. Those that are there
+	// stay as they are. When it returns nil, what it wrote survives a crash.
+	Add(ctx context.Context, key plan.Key, entities []Entity) error
+	// Put records entities in place of what the table has of their ids.
+	Put(ctx context.Context, key plan.Key, entities []Entity) error
+	// Changes are the rows with a revision above after, at most limit, in the
+	// order of their revisions.
+	Changes(ctx context.Context, key plan.Key, after int64, limit int) (Page, error)
+	// Wait returns when there may be changes above after, at the latest after
+	// WaitFor. One goroutine at a time may wait.
+	Wait(ctx context.Context, key plan.Key, after int64) error
+	Close() error
+}
+
+// Page is a part of a table.
+type Page struct {
+	Entities []Entity
+	// Head is the highest revision that the table has had. One below what a
+	// follower has read is that of a table that was restored or made anew.
+	Head int64
+}
+
+// WaitFor is the longest that Store.Wait waits.
+const WaitFor = 5 * time.Second
+
+// The deadlines of calls.
+const (
+	writeTimeout = 5 * time.Second
+	readTimeout  = 10 * time.Second
+	openTimeout  = 5 * time.Second
+)
+
+// errURL says what is wanted, without the URL: it may hold a password.
+var errURL = errors.New("want sqlite:///PATH, a path, or postgres://USER@HOST:PORT/DATABASE")
+
+// Open opens a store: SQLite, for the processes of one host, by sqlite:///PATH or
+// a path; PostgreSQL by postgres://. Password is asked for each new connection to
+// PostgreSQL; nil: the URL and the client's own files say it.
+//
+// A PostgreSQL that cannot be reached is no error here but of each call, so that
+// its clients start without it.
+func Open(raw string, password func() (string, error)) (Store, error) {
+	switch scheme, rest, _ := strings.Cut(raw, "://"); {
+	case raw == "":
+		return nil, fmt.Errorf("open ownership store: %w", errURL)
+	case rest == "" && !strings.Contains(raw, "://"):
+		return openSQLite(raw)
+	case scheme == "sqlite":
+		u, err := url.Parse(raw)
+		if err != nil || u.Host != "" || u.User != nil || u.Path == "" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("open ownership store: %w", errURL)
+		}
+		return openSQLite(u.Path)
+	case scheme == "postgres" || scheme == "postgresql":
+		return openPostgres(raw, password)
+	}
+	return nil, fmt.Errorf("open ownership store: %w", errURL)
+}
+
+// HasPassword reports whether a store's URL holds a password, which everybody
+// could read in the list of processes.
+func HasPassword(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return strings.Contains(raw, "@")
+	}
+	_, set := u.User.Password()
+	return set || u.Query().Has("password") || u.Query().Has("sslpassword")
+}
+
+// distinct checks the entities and drops all but one of each id: the first, or
+// the last.
+func distinct(entities []Entity, last bool) ([]Entity, error) {
+	out := make([]Entity, 0, len(entities))
+	at := make(map[string]int, len(entities))
+	for _, e := range entities {
+		if err := e.check(); err != nil {
+			return nil, err
+		}
+		i, seen := at[e.ID]
+		switch {
+		case !seen:
+			at[e.ID] = len(out)
+			out = append(out, e)
+		case last:
+			out[i] = e
+		}
+	}
+	return out, nil
+}
