@@ -16,6 +16,7 @@ const (
 	matchExpr capability = "match paths by an expression"
 	copies    capability = "mirror requests"
 	rewrites  capability = "rewrite requests"
+	choose    capability = "let listed callers choose their side"
 )
 
 // abilities are what a gateway can do, as far as gateways differ.
@@ -39,6 +40,7 @@ var gateways = []abilities{
 		stick:     ": weights are random for each request",
 		answer:    ": an HTTPRoute has no direct response",
 		matchExpr: ": each implementation reads expressions in its own way",
+		choose:    ": an HTTPRoute does not match callers by their address",
 	}},
 	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
 		lacks: map[capability]string{rewrites: ""}},
@@ -55,7 +57,7 @@ type Capability struct {
 
 // Capabilities are what validation knows of where gateways differ.
 func Capabilities() (out []Capability) {
-	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites} {
+	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose} {
 		can := Capability{Does: string(c)}
 		for _, g := range gateways {
 			if _, lacks := g.lacks[c]; !lacks {

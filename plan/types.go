@@ -55,8 +55,10 @@ type Spec struct {
 	ServiceAccountName string   `json:"serviceAccountName,omitempty"`
 	Backends           Backends `json:"backends,omitzero"`
 	// Gateway is where traffic is routed; nil: the plan moves no traffic.
-	Gateway  *Gateway          `json:"gateway,omitempty"`
-	Identity *Identity         `json:"identity,omitempty"`
+	Gateway  *Gateway  `json:"gateway,omitempty"`
+	Identity *Identity `json:"identity,omitempty"`
+	// Override lets some callers choose their side by a header.
+	Override *Override         `json:"override,omitempty"`
 	Signals  map[string]Signal `json:"signals,omitempty"`
 	// Baselines are values to compare with, which gates read as baseline.NAME.
 	Baselines map[string]Baseline `json:"baselines,omitempty"`

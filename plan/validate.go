@@ -77,6 +77,7 @@ func (v *validator) plan() {
 	v.backends()
 	v.gateway()
 	v.identity()
+	v.override()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Signals)) {
 		v.signal(name, p.Spec.Signals[name])
 	}

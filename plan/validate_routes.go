@@ -6,7 +6,6 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -200,6 +199,7 @@ func (v *validator) respond(path string, r *Respond) {
 		v.at(path+".body", "respond", fmt.Sprintf("the body has %d bytes; at most %d are allowed", len(r.Body), maxBody), "let a backend answer with it")
 	}
 	v.headers(path+".headers", r.Headers, abilities{header: token})
+	v.retirement(path+".headers", r.Headers)
 	location := false
 	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		at := join(path+".headers", name)
@@ -207,16 +207,8 @@ func (v *validator) respond(path string, r *Respond) {
 		if isGatewayHeader(name) {
 			v.key(at, "header", fmt.Sprintf("header %q is the gateway's own", name), "remove it")
 		}
-		if strings.EqualFold(name, "Sunset") {
-			if _, err := time.Parse(httpDate, r.Headers[name]); err != nil {
-				v.at(at, "header", fmt.Sprintf("%s is not an HTTP date", shorten(r.Headers[name])), "write it as "+httpDate)
-			}
-		}
 	}
 	if slices.Contains(moved, r.Status) && !location && v.whole(path+".headers") {
 		v.at(path+".status", "respond", fmt.Sprintf("status %d needs a Location header", r.Status), "add headers: {Location: ...}")
 	}
 }
-
-// httpDate is the form of dates in HTTP headers.
-const httpDate = "Mon, 02 Jan 2006 15:04:05 GMT"

@@ -60,7 +60,7 @@ func (m *migration) side(t testing.TB, s plan.Side) *httptest.Server {
 		m.asked.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Answered-By", string(s))
-		for _, name := range []string{"X-Changeover-Side", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"} {
+		for _, name := range []string{"X-Changeover-Side", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "X-Force"} {
 			w.Header().Set("Got-"+name, r.Header.Get(name))
 		}
 		w.Header().Set("Got-Host", r.Host)
@@ -88,7 +88,12 @@ var (
 
 func open(t testing.TB, s *nginxtest.Server) *nginx.Gateway {
 	t.Helper()
-	g, err := nginx.New(options(s))
+	return openWith(t, options(s))
+}
+
+func openWith(t testing.TB, o nginx.Options) *nginx.Gateway {
+	t.Helper()
+	g, err := nginx.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

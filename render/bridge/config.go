@@ -25,8 +25,10 @@ type Config struct {
 	Salt string `json:"salt"`
 	// Identity is what keeps a caller on one side; nil: each request of a
 	// split gets a bucket of its own.
-	Identity *Identity     `json:"identity,omitempty"`
-	Backends plan.Backends `json:"backends"`
+	Identity *Identity `json:"identity,omitempty"`
+	// Override lets some callers choose their side; nil: none.
+	Override *plan.Override `json:"override,omitempty"`
+	Backends plan.Backends  `json:"backends"`
 	// Rules are tried in order, the first match wins. The last one matches
 	// everything.
 	Rules []Rule `json:"rules"`

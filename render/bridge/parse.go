@@ -69,6 +69,9 @@ func (c Config) Check() error {
 	if err := c.Identity.check(); err != nil {
 		return fmt.Errorf("identity: %w", err)
 	}
+	if err := checkOverride(c.Override); err != nil {
+		return fmt.Errorf("override: %w", err)
+	}
 	for i, r := range c.Rules {
 		if err := r.check(); err != nil {
 			return fmt.Errorf("rules[%d]: %w", i, err)
@@ -124,6 +127,19 @@ func (id *Identity) check() error {
 		return fmt.Errorf("%q is no name of a cookie", id.Cookie)
 	}
 	return nil
+}
+
+func checkOverride(o *plan.Override) error {
+	switch {
+	case o == nil:
+		return nil
+	case !isToken(o.Header):
+		return fmt.Errorf("%q is no name of a header", o.Header)
+	case len(o.From) == 0:
+		return errors.New("from: want at least one network")
+	}
+	_, err := o.Networks()
+	return err
 }
 
 func (r Rule) check() error {

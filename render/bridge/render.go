@@ -23,6 +23,7 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 		Stop:     stop,
 		Salt:     p.Salt(),
 		Backends: p.Spec.Backends,
+		Override: p.Spec.Override,
 		Rules:    make([]Rule, len(rules)),
 	}
 	if id := p.Spec.Identity; id != nil {

@@ -91,6 +91,9 @@ func (c *config) writeHeaders(w *writer, side, connection, upgrade string) {
 	w.directive("proxy_set_header", "X-Forwarded-Host", c.names.variable("host"))
 	w.directive("proxy_set_header", "X-Forwarded-Proto", "$scheme")
 	w.directive("proxy_set_header", sideHeader, side)
+	if o := c.plan.Spec.Override; o != nil {
+		w.directive("proxy_set_header", quote(o.Header), `""`)
+	}
 }
 
 const sideHeader = "X-Changeover-Side"

@@ -25,6 +25,9 @@ func (c *config) maps() ([]byte, error) {
 			return nil, err
 		}
 	}
+	if err := c.writeOverride(&w); err != nil {
+		return nil, err
+	}
 	c.writeSides(&w)
 	c.writeResponds(&w)
 	c.writeProxyMaps(&w)
@@ -98,10 +101,12 @@ func (c *config) writeKey(w *writer) error {
 func (c *config) writeSides(w *writer) {
 	w.open("map %s %s", c.names.variable("rule"), c.names.variable("side"))
 	for i, r := range c.rules {
-		switch side := sideOf(r); {
+		switch side := c.sideOf(r); {
 		case r.Respond != nil:
 		case side != "":
 			w.directive(ruleName(i), string(side))
+		case c.plan.Spec.Override != nil:
+			w.directive(ruleName(i), c.names.chosen(r.Percent))
 		default:
 			w.directive(ruleName(i), c.names.split(r.Percent))
 		}
@@ -117,7 +122,7 @@ func (c *config) writeResponds(w *writer) {
 	w.open("map %s %s", c.names.variable("rule"), c.names.variable("respond"))
 	for i, r := range c.rules {
 		if r.Respond != nil {
-			w.directive(ruleName(i), ruleName(i))
+			w.directive(quote(`~\A`+c.noted(logRule, ruleName(i))+`\z`), ruleName(i))
 		}
 	}
 	w.directive("default", `""`)
@@ -131,9 +136,9 @@ func (c *config) writeProxyMaps(w *writer) {
 		return
 	}
 	side := c.names.variable("side")
-	w.open("map %s %s", side, c.names.variable("pass"))
+	w.open("map %s %s", quote(c.names.variable("rule")+":"+side), c.names.variable("pass"))
 	for _, b := range c.backends {
-		w.directive(string(b.side), quote(b.pass(c.names)))
+		w.directive(quote(`~\A`+c.noted(logRule, `\w+`)+":"+c.noted(logSide, string(b.side))+`\z`), quote(b.pass(c.names)))
 	}
 	w.close()
 	if c.tls() {
@@ -170,22 +175,6 @@ func (c *config) writeLocal(w *writer) {
 	w.directive(`"1"`, "1")
 	w.directive("default", "0")
 	w.close()
-}
-
-// writeLogFormat defines a format that metrics can be made from. It is used
-// where an access_log of the user names it.
-func (c *config) writeLogFormat(w *writer) {
-	w.comment("For `access_log FILE " + string(c.names) + ";` in the server block.")
-	w.line("log_format " + string(c.names) + " escape=json")
-	for _, part := range []string{
-		`'{"time":"$time_iso8601","plan":"` + c.plan.Metadata.Name + `",'`,
-		`'"rule":"` + c.names.variable("rule") + `","side":"` + c.names.variable("side") + `",'`,
-		`'"method":"$request_method","uri":"$request_uri","status":"$status","bytes":"$bytes_sent",'`,
-		`'"seconds":"$request_time","upstream":"$upstream_addr","upstreamStatus":"$upstream_status",'`,
-		`'"upstreamSeconds":"$upstream_response_time","requestId":"$request_id"}';`,
-	} {
-		w.line("    " + part)
-	}
 }
 
 // expandable is s as it may stand in a quoted token that nginx expands: as

@@ -20,7 +20,7 @@ const (
 
 // mirrors reports whether some of a rule's requests are copied: none are where
 // all go to modern.
-func mirrors(r render.Rule) bool { return r.Mirror != nil && sideOf(r) != plan.Modern }
+func (c *config) mirrors(r render.Rule) bool { return r.Mirror != nil && c.sideOf(r) != plan.Modern }
 
 // checkCopies refuses what validation refuses as well, which is why it is no
 // Refusal: each would be reported twice.
@@ -57,24 +57,24 @@ func mirrored(r render.Rule) plan.Percent {
 	return *r.Mirror.Percent
 }
 
-func (c *config) mirrors() bool { return slices.ContainsFunc(c.rules, mirrors) }
+func (c *config) anyMirrors() bool { return slices.ContainsFunc(c.rules, c.mirrors) }
 
 // bodies reports whether requests with bodies are copied: else nginx needs not
 // read a body before it passes the request on.
 func (c *config) bodies() bool {
-	return slices.ContainsFunc(c.rules, func(r render.Rule) bool { return mirrors(r) && r.Mirror.AllowUnsafe != "" })
+	return slices.ContainsFunc(c.rules, func(r render.Rule) bool { return c.mirrors(r) && r.Mirror.AllowUnsafe != "" })
 }
 
 // writeCopies writes which requests are copied: 1, or 0. The draw has nothing
 // to do with the side that a caller without a key gets by the same request id.
 func (c *config) writeCopies(w *writer) {
-	if !c.mirrors() {
+	if !c.anyMirrors() {
 		return
 	}
 	w.comment("Which requests are copied to modern: of those to legacy, a share that is drawn for each.")
 	var drawn []plan.Percent
 	for _, r := range c.rules {
-		if !mirrors(r) || mirrored(r) >= 100 || slices.Contains(drawn, mirrored(r)) {
+		if !c.mirrors(r) || mirrored(r) >= 100 || slices.Contains(drawn, mirrored(r)) {
 			continue
 		}
 		drawn = append(drawn, mirrored(r))
@@ -91,7 +91,7 @@ func (c *config) writeCopies(w *writer) {
 	}
 	w.open("map %s %s", quote(strings.Join(parts, ":")), c.names.variable("copy"))
 	for i, r := range c.rules {
-		if !mirrors(r) {
+		if !c.mirrors(r) {
 			continue
 		}
 		methods, draw := methodPattern(plan.SafeMethods), "1"
@@ -113,7 +113,7 @@ func (c *config) mirrorPath() string { return internalPrefix + c.plan.Metadata.N
 // copied is settled here, before there is a copy: in its location $uri is
 // another, and which rule matches would be as well.
 func (c *config) writeMirrorOf(w *writer) {
-	if !c.mirrors() {
+	if !c.anyMirrors() {
 		return
 	}
 	w.directive("set", c.names.variable("copied"), c.names.variable("copy"))
@@ -130,7 +130,7 @@ func (c *config) writeMirrorOf(w *writer) {
 // others. A location of its own has the bound of bodies, as nginx looks at that,
 // and complains, before it drops.
 func (c *config) writeMirror(w *writer) {
-	if !c.mirrors() {
+	if !c.anyMirrors() {
 		return
 	}
 	modern := c.backends[slices.IndexFunc(c.backends, func(b backend) bool { return b.side == plan.Modern })]

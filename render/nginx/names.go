@@ -46,6 +46,9 @@ func (n names) variable(suffix string) string { return "$" + string(n) + "_" + s
 // split is the variable of the split with that share.
 func (n names) split(p plan.Percent) string { return n.share("split_", p) }
 
+// chosen is the variable of the split with that share, where some callers choose.
+func (n names) chosen(p plan.Percent) string { return n.share("chosen_", p) }
+
 // draw is the variable of the draw of copies with that share.
 func (n names) draw(p plan.Percent) string { return n.share("mirror_", p) }
 

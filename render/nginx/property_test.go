@@ -51,6 +51,9 @@ func anyPlan(t *rapid.T) *plan.Plan {
 		p.Spec.Identity = rapid.SampledFrom([]*plan.Identity{{Header: text}, {Cookie: text}, {Query: text}, {ClientIP: true}, {}}).Draw(t, "kind")
 		p.Spec.Identity.Cohort = some(t, "cohort", "", "so", "a$b")
 	}
+	if rapid.Bool().Draw(t, "override") {
+		p.Spec.Override = &plan.Override{Header: some(t, "force", "X-Force"), From: []string{some(t, "network", "10.0.0.0/8", "fd00::/8")}}
+	}
 	phase := &p.Spec.Phases[0]
 	phase.Routes = nil
 	for range rapid.IntRange(0, 5).Draw(t, "routes") {
@@ -120,7 +123,7 @@ var directives = map[string][]string{
 	"":              {"upstream", "map", "split_clients", "geo", "log_format", "location"},
 	"upstream":      {"server", "keepalive", "keepalive_timeout"},
 	"map":           nil, // the first token is a key
-	"geo":           {"default", "127.0.0.0/8", "::1"},
+	"geo":           {"default", "127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"},
 	"split_clients": nil,
 	"if":            {"rewrite", "return", "add_header"},
 	"types":         {},

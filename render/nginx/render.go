@@ -136,10 +136,10 @@ func (c *config) reachable() error {
 		if err := checkCopies(r); err != nil {
 			return fmt.Errorf("routes[%d]: %w", i, err)
 		}
-		if mirrors(r) {
+		if c.mirrors(r) {
 			used[plan.Modern] = true
 		}
-		switch share := sideOf(r); {
+		switch share := c.sideOf(r); {
 		case r.Respond != nil:
 		case share != "":
 			used[share] = true
@@ -148,7 +148,7 @@ func (c *config) reachable() error {
 			if !hundredths(r.Percent) {
 				return &Refusal{Rule: i, Err: fmt.Errorf("percent %v: nginx splits by hundredths of a percent, give at most two decimals", r.Percent)}
 			}
-			if !seen[r.Percent] {
+			if !seen[r.Percent] && oneSide(r.Percent) == "" {
 				seen[r.Percent] = true
 				c.splits = append(c.splits, r.Percent)
 			}
@@ -168,15 +168,27 @@ func (c *config) reachable() error {
 }
 
 // sideOf is the one side to which a rule sends requests, "" where it may be
-// either or none. nginx knows neither 0% nor a whole 100%.
-func sideOf(r render.Rule) plan.Side {
+// either or none.
+func (c *config) sideOf(r render.Rule) plan.Side {
 	switch {
-	case r.Split && r.Percent <= 0:
+	case !r.Split:
+		return r.Side
+	case c.plan.Spec.Override != nil:
+		return "" // who may choose gets the other side of 0 and of 100 % as well
+	}
+	return oneSide(r.Percent)
+}
+
+// oneSide is where a split with that share sends everybody, "" where it splits.
+// nginx knows neither 0% nor a whole 100%.
+func oneSide(p plan.Percent) plan.Side {
+	switch {
+	case p <= 0:
 		return plan.Legacy
-	case r.Split && r.Percent >= 100:
+	case p >= 100:
 		return plan.Modern
 	}
-	return r.Side
+	return ""
 }
 
 func hundredths(p plan.Percent) bool {

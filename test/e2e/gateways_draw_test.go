@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,6 +41,9 @@ func (g *generator) plan() *plan.Plan {
 	p.Spec.Position = plan.Position{Phase: "only"}
 	p.Spec.Gateway = &plan.Gateway{NGINX: &plan.NGINXGateway{}}
 	p.Spec.Identity = &plan.Identity{Header: "X-Tenant"}
+	if g.chance(50) {
+		p.Spec.Override = &plan.Override{Header: "X-Force", From: one(g, []string{"10.0.0.0/8"}, []string{"127.0.0.0/8", "fd00::/8"}, []string{"192.0.2.1/32", "198.51.100.0/24"})}
+	}
 	phase := plan.Phase{Name: "only"}
 	if g.chance(25) {
 		phase.Percents = []plan.Percent{20, 60, 100}
@@ -137,6 +143,26 @@ type request struct {
 	headers              []string
 	// tenant: the caller has a key, so that its side is decided.
 	tenant bool
+	// force is what it asks for in the header of an override, and client the
+	// address from which it comes.
+	force  string
+	client netip.Addr
+}
+
+// callers by what a trusted proxy says of them.
+var callers = map[string]netip.Addr{
+	"10.1.2.3": netip.MustParseAddr("10.1.2.3"), "192.0.2.1": netip.MustParseAddr("192.0.2.1"), "fd00::1": netip.MustParseAddr("fd00::1"),
+	"10.1.2.3, 203.0.113.9": netip.MustParseAddr("203.0.113.9"), "203.0.113.9, 10.1.2.3, 127.0.0.1": netip.MustParseAddr("10.1.2.3"),
+	"198.51.100.7:4711": netip.MustParseAddr("198.51.100.7"), "10.1.2.3, garbage": netip.MustParseAddr("127.0.0.1"), "": netip.MustParseAddr("127.0.0.1"),
+}
+
+// forces reports whether the plan lets the request's caller choose a side, and it
+// does.
+func (r request) forces(p *plan.Plan) bool {
+	if p.Spec.Override == nil || r.force != "legacy" && r.force != "modern" {
+		return false
+	}
+	return slices.ContainsFunc(p.Spec.Override.From, func(n string) bool { return netip.MustParsePrefix(n).Contains(r.client) })
 }
 
 func (r request) raw() string {
@@ -181,6 +207,14 @@ func (g *generator) requests(p *plan.Plan, n int) []request {
 		if g.chance(80) {
 			r.tenant = true
 			r.headers = append(r.headers, fmt.Sprintf("X-Tenant: t%d", i))
+		}
+		from := one(g, slices.Sorted(maps.Keys(callers))...)
+		if r.client = callers[from]; from != "" {
+			r.headers = append(r.headers, "X-Forwarded-For: "+from)
+		}
+		if g.chance(50) {
+			r.force = one(g, "modern", "legacy", "Modern", "modern2", "")
+			r.headers = append(r.headers, one(g, "X-Force:", "x-force: ")+r.force+one(g, "", " ", "\t"))
 		}
 		for range g.IntN(3) {
 			name := one(g, "X-Beta", "x-beta", "X-User-Id", "X_Beta", "Accept", "X-Role")
@@ -235,6 +269,7 @@ type answer struct {
 	status     int
 	side, body string
 	target     string            // that the backend saw
+	force      string            // as well: what must not reach it
 	headers    map[string]string // of an answer by a rule
 }
 
@@ -288,6 +323,7 @@ func (w *wire) ask(t *testing.T, r request) answer {
 		w.close()
 	}
 	a := answer{status: resp.StatusCode, side: resp.Header.Get("X-Changeover-Side"), body: string(body), headers: map[string]string{}}
+	a.force = resp.Header.Get("X-Got-Force")
 	a.target = escaped(resp.Header.Get("X-Got-Target"))
 	for _, name := range []string{"X-Rule", "Content-Type", "Location", "Sunset", "X-Why"} {
 		page := name == "Content-Type" && a.status >= 300 && a.status < 400 // which nginx adds

@@ -34,8 +34,8 @@ func (h *Handler) clientOf(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
+		hop, ok := hopOf(strings.TrimSpace(hops[i]))
+		if !ok {
 			break
 		}
 		addr = hop.Unmap().WithZone("")
@@ -44,4 +44,13 @@ func (h *Handler) clientOf(r *http.Request) netip.Addr {
 		}
 	}
 	return addr
+}
+
+// hopOf reads one address of X-Forwarded-For; some proxies write its port as well.
+func hopOf(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr, true
+	}
+	ap, err := netip.ParseAddrPort(s)
+	return ap.Addr(), err == nil
 }

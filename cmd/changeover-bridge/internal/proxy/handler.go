@@ -221,6 +221,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	client := h.clientOf(r)
 	choice := s.table.Choose(r, client)
+	s.table.Hide(r)
 	if choice.Respond != nil {
 		respond(w, choice.Respond)
 		s.meters[choice.Rule][none].observe(choice.Respond.Status, time.Since(start))

@@ -236,7 +236,11 @@ func TestAClientBehindATrustedProxyIsIdentifiedByItsOwnAddress(t *testing.T) {
 	for i := range 50 {
 		address := fmt.Sprintf("192.0.2.%d", i)
 		// The first entry is what the client claims, the last a proxy.
-		res, _ := get(t, f.url, "X-Forwarded-For: 6.6.6.6, "+address, "X-Forwarded-For: 10.1.2.3")
+		said := address
+		if i%2 == 1 {
+			said += ":4711" // as some proxies do
+		}
+		res, _ := get(t, f.url, "X-Forwarded-For: 6.6.6.6, "+said, "X-Forwarded-For: 10.1.2.3")
 		if side := res.Header.Get("X-Changeover-Side"); side != sideOf(address) {
 			t.Fatalf("client %s went to %s, want %s", address, side, sideOf(address))
 		}

@@ -19,6 +19,7 @@ type Table struct {
 	rules []rule
 	salt  string
 	key   keyFunc
+	force *force
 	// paths: some rule looks at the path; texts: by an expression.
 	paths, texts bool
 }
@@ -61,6 +62,10 @@ func Compile(c bridge.Config) (*Table, error) {
 		return nil, fmt.Errorf("compile routes: %w", err)
 	}
 	t := &Table{salt: c.Salt, key: keyOf(c.Identity), rules: make([]rule, len(c.Rules))}
+	var err error
+	if t.force, err = forceOf(c.Override); err != nil {
+		return nil, fmt.Errorf("compile override: %w", err)
+	}
 	for i, r := range c.Rules {
 		out := &t.rules[i]
 		out.to, out.respond, out.mirror, out.rewrite = r.To, r.Respond, r.Mirror, rewriteOf(r.Match, r.Rewrite)
@@ -123,6 +128,9 @@ func (ru *rule) mirrors(r *http.Request, side plan.Side) bool {
 func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) (side plan.Side, split bool, bucket int) {
 	if ru.to != plan.ToSplit {
 		return plan.Side(ru.to), false, 0
+	}
+	if side := t.force.side(r, client); side != "" {
+		return side, false, 0
 	}
 	bucket = -1
 	drawn := 0
