@@ -33,6 +33,15 @@ type Options struct {
 	IdleTimeout       time.Duration
 	MaxHeaderBytes    int
 	Drain             time.Duration
+
+	// How another bridge is started in this one's place: the program, its
+	// arguments and environment.
+	program   string
+	args, env []string
+	// inherit: this one was started so.
+	inherit bool
+	// notifySocket is where a service manager listens; empty: nowhere.
+	notifySocket string
 }
 
 // errUsage is an error of the command line.
@@ -45,7 +54,7 @@ func parseFlags(args []string, help io.Writer) (o Options, version bool, err err
 	tokenFile, trusted := declare(fs, &o, &version)
 	by := fs.String("clients-by", "user-agent", "what a `CLIENT` is told by at /clients and in changeover_bridge_clients: user-agent, address, header:NAME or none")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(help, "Usage: changeover-bridge --config FILE [flags]\n\nFlags:\n")
+		fmt.Fprintf(help, "Usage: changeover-bridge --config FILE [flags]\n\nSIGTERM drains and ends it; SIGUSR2 replaces it by the program that is on disk now.\n\nFlags:\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
 		return o, false, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type Bridge struct {
 	follower *follow.Follower
 
 	draining atomic.Bool
+	// connections of callers that are open, of HTTP/1 and h2c.
+	connections atomic.Int64
 	// handlers are the requests under way; the server does not count those
 	// that were upgraded.
 	handlers atomic.Int64
@@ -62,28 +65,28 @@ func (b *Bridge) countClients() {
 }
 
 // Run serves until the context ends, then lets the requests under way end, for
-// Options.Drain at most. It fails where it cannot listen.
-func Run(ctx context.Context, o Options, log *slog.Logger) error {
+// Options.Drain at most. What comes over handOver makes it start another bridge
+// in its place, and end likewise once that one serves. It fails where it cannot
+// listen.
+func Run(ctx context.Context, o Options, handOver <-chan os.Signal, log *slog.Logger) error {
 	b := newBridge(o, log)
 	// Before anything is listened to, so that a restart never answers 503
 	// while there is a file.
 	b.follower.Read()
 
-	var listen net.ListenConfig
-	traffic, err := listen.Listen(ctx, "tcp", o.Listen)
+	l, err := listen(ctx, o)
 	if err != nil {
-		return fmt.Errorf("listen for traffic: %w", err)
+		return err
 	}
-	admin, err := listen.Listen(ctx, "tcp", o.Admin)
-	if err != nil {
-		traffic.Close()
-		return fmt.Errorf("listen for admin: %w", err)
+	msg := "listening"
+	if o.inherit {
+		msg = "took over"
 	}
-	log.Info("listening", "traffic", traffic.Addr().String(), "admin", admin.Addr().String())
-	return b.serve(ctx, traffic, admin)
+	log.Info(msg, "traffic", l.traffic.Addr().String(), "admin", l.admin.Addr().String(), "pid", os.Getpid())
+	return b.serve(ctx, l, handOver)
 }
 
-func (b *Bridge) serve(ctx context.Context, traffic, admin net.Listener) error {
+func (b *Bridge) serve(ctx context.Context, l listeners, handOver <-chan os.Signal) error {
 	requests, cut := context.WithCancel(context.Background())
 	defer cut()
 	trafficServer, adminServer := b.trafficServer(requests), b.adminServer()
@@ -96,17 +99,51 @@ func (b *Bridge) serve(ctx context.Context, traffic, admin net.Listener) error {
 	defer func() { unfollow(); <-followed }()
 
 	failed := make(chan error, 2)
-	go func() { failed <- trafficServer.Serve(traffic) }()
-	go func() { failed <- adminServer.Serve(admin) }()
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-		err = fmt.Errorf("serve: %w", err)
+	go func() { failed <- trafficServer.Serve(l.traffic) }()
+	go func() { failed <- adminServer.Serve(l.admin) }()
+	if err := l.tell(b.o.notifySocket); err != nil {
+		b.log.Warn("nobody was told that the bridge serves", "error", err.Error())
 	}
-	b.drain(trafficServer, cut)
-	adminServer.Close()
-	return err
+	for {
+		select {
+		case <-ctx.Done():
+			b.drain(trafficServer, cut)
+			adminServer.Close()
+			return nil
+		case err := <-failed:
+			b.drain(trafficServer, cut)
+			adminServer.Close()
+			return fmt.Errorf("serve: %w", err)
+		case <-handOver:
+			pid, err := l.handOver(ctx, b.o.program, b.o.args, b.o.env)
+			if err != nil {
+				b.log.Error("the bridge goes on itself", "error", err.Error())
+				continue
+			}
+			b.log.Info("handed over", "to", pid)
+			_ = l.traffic.Close() // what waits in the socket is the other's
+			_ = l.admin.Close()
+			b.leave()
+			b.drain(trafficServer, cut)
+			adminServer.Close()
+			return nil
+		}
+	}
+}
+
+// leaving is how long callers have to send a request over a connection that they
+// keep, and learn by the answer that it ends.
+const leaving = 5 * time.Second
+
+// leave ends kept connections in good order: to close one while a caller sends
+// its next request would lose that request.
+func (b *Bridge) leave() {
+	b.draining.Store(true)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(min(leaving, b.o.Drain)); time.Now().Before(end) && b.connections.Load() > 0; {
+		<-look.C
+	}
 }
 
 // drain ends the traffic: no new connections, then as long as Options.Drain
@@ -142,6 +179,9 @@ func (b *Bridge) trafficServer(requests context.Context) *http.Server {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b.handlers.Add(1)
 			defer b.handlers.Add(-1)
+			if b.draining.Load() && r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
+				w.Header().Set("Connection", "close")
+			}
 			b.traffic(w, r)
 		}),
 		Protocols: &protocols,
@@ -151,6 +191,14 @@ func (b *Bridge) trafficServer(requests context.Context) *http.Server {
 		IdleTimeout:       b.o.IdleTimeout,
 		MaxHeaderBytes:    b.o.MaxHeaderBytes,
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: 30 * time.Second},
+		ConnState: func(_ net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				b.connections.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				b.connections.Add(-1)
+			}
+		},
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
 	}
