@@ -42,8 +42,7 @@ var gateways = []abilities{
 		matchExpr: ": each implementation reads expressions in its own way",
 		choose:    ": an HTTPRoute does not match callers by their address",
 	}},
-	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
-		lacks: map[capability]string{rewrites: ""}},
+	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 

@@ -39,6 +39,13 @@
 // mirror of the server block's own does not reach into the plan's location while
 // a stop mirrors.
 //
+// # Rewrites
+//
+// A route with rewrite has a location of its own, to which `location /` hands over.
+// It works on the path as the client wrote it, so a rewrite of the server block
+// beside it is not seen where it changes what stays of the path; see rewrite.go for
+// paths with runs of slashes or dot segments.
+//
 // The package is pure: equal plans give equal bytes. No value of a plan can
 // leave the directive in which it stands: every text is quoted, and where
 // nginx would expand variables it comes from a geo block, which does not.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render"
 )
 
 func (c *config) responds() bool {
@@ -32,21 +33,29 @@ func (c *config) tls() bool {
 // version.
 func (c *config) locations() ([]byte, error) {
 	var w writer
-	c.writeRoot(&w)
+	if err := c.writeRoot(&w); err != nil {
+		return nil, err
+	}
 	for i, r := range c.rules {
-		if r.Respond == nil {
-			continue
-		}
-		if err := c.writeRespond(&w, ruleName(i), *r.Respond); err != nil {
-			return nil, &Refusal{Rule: i, Err: fmt.Errorf("respond: %w", err)}
+		switch {
+		case r.Respond != nil:
+			if err := c.writeRespond(&w, ruleName(i), *r.Respond); err != nil {
+				return nil, &Refusal{Rule: i, Err: fmt.Errorf("respond: %w", err)}
+			}
+		case r.Rewrite != nil:
+			if err := c.writeRewriting(&w, i); err != nil {
+				return nil, &Refusal{Rule: i, Err: fmt.Errorf("rewrite: %w", err)}
+			}
 		}
 	}
-	c.writeMirror(&w)
+	if err := c.writeMirrors(&w); err != nil {
+		return nil, err
+	}
 	c.writeVersion(&w)
 	return w.bytes(), nil
 }
 
-func (c *config) writeRoot(w *writer) {
+func (c *config) writeRoot(w *writer) error {
 	w.open("location /")
 	w.comment("What servers read differently, nginx and those behind it: package render says more.")
 	w.open("if ($request_uri ~* %s)", quote(ambiguous))
@@ -59,17 +68,30 @@ func (c *config) writeRoot(w *writer) {
 		w.directive("rewrite", "^", quote(c.respondPath(v)), "last")
 		w.close()
 	}
+	c.writeHandOver(w)
 	if len(c.backends) == 0 {
 		w.directive("return", "404")
 		w.close()
-		return
+		return nil
 	}
-	c.writeMirrorOf(w)
+	c.writeMirrorOf(w, plainRule)
+	if err := c.writeProxy(w, c.names.variable("pass"), nil); err != nil {
+		return err
+	}
+	w.close()
+	return nil
+}
+
+// writeProxy writes how requests are sent on; rule is nil but for one that
+// rewrites.
+func (c *config) writeProxy(w *writer, pass string, rule *render.Rule) error {
 	side := c.names.variable("side")
-	w.directive("proxy_pass", c.names.variable("pass"))
+	w.directive("proxy_pass", quote(pass))
 	w.directive("proxy_redirect", "off")
 	w.directive("proxy_http_version", "1.1")
-	c.writeHeaders(w, side, c.names.variable("connection"), c.names.variable("upgrade"))
+	if err := c.writeHeaders(w, rule, side, c.names.variable("connection"), c.names.variable("upgrade")); err != nil {
+		return err
+	}
 	if c.tls() {
 		w.directive("proxy_ssl_server_name", "on")
 		w.directive("proxy_ssl_name", c.names.variable("tls"))
@@ -78,22 +100,47 @@ func (c *config) writeRoot(w *writer) {
 	w.directive("proxy_next_upstream", "error")
 	w.directive("proxy_hide_header", sideHeader)
 	w.directive("add_header", sideHeader, side, "always")
-	w.close()
+	return nil
 }
 
-// writeHeaders writes those that a backend gets in place of the client's.
-func (c *config) writeHeaders(w *writer, side, connection, upgrade string) {
-	w.directive("proxy_set_header", "Host", c.names.variable("host"))
-	w.directive("proxy_set_header", "Connection", connection)
-	w.directive("proxy_set_header", "Upgrade", upgrade)
-	w.directive("proxy_set_header", "X-Real-IP", "$remote_addr")
-	w.directive("proxy_set_header", "X-Forwarded-For", "$proxy_add_x_forwarded_for")
-	w.directive("proxy_set_header", "X-Forwarded-Host", c.names.variable("host"))
-	w.directive("proxy_set_header", "X-Forwarded-Proto", "$scheme")
-	w.directive("proxy_set_header", sideHeader, side)
-	if o := c.plan.Spec.Override; o != nil {
-		w.directive("proxy_set_header", quote(o.Header), `""`)
+// writeHeaders writes those that a backend gets in place of the client's: those
+// of the gateway, and those of a rule that rewrites, which go before but for the
+// side.
+func (c *config) writeHeaders(w *writer, rule *render.Rule, side, connection, upgrade string) error {
+	var own plan.Rewrite
+	if rule != nil {
+		own = *rule.Rewrite
 	}
+	set := [][2]string{
+		{"Host", c.names.variable("host")}, {"Connection", connection}, {"Upgrade", upgrade}, {"X-Real-IP", "$remote_addr"},
+		{"X-Forwarded-For", "$proxy_add_x_forwarded_for"}, {"X-Forwarded-Host", c.names.variable("host")}, {"X-Forwarded-Proto", "$scheme"},
+		{sideHeader, side},
+	}
+	if own.Host != "" {
+		host, err := c.texts.expandable(own.Host)
+		if err != nil {
+			return err
+		}
+		set[0][1] = quote(host)
+	}
+	if o := c.plan.Spec.Override; o != nil {
+		set = append(set, [2]string{quote(o.Header), `""`})
+	}
+	for _, name := range slices.Sorted(maps.Keys(own.Headers)) {
+		if strings.EqualFold(name, sideHeader) {
+			continue
+		}
+		value, err := c.texts.expandable(own.Headers[name])
+		if err != nil {
+			return err
+		}
+		set = slices.DeleteFunc(set, func(h [2]string) bool { return strings.EqualFold(h[0], name) })
+		set = append(set, [2]string{quote(name), quote(value)})
+	}
+	for _, h := range set {
+		w.directive("proxy_set_header", h[0], h[1])
+	}
+	return nil
 }
 
 const sideHeader = "X-Changeover-Side"

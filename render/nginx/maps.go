@@ -30,6 +30,9 @@ func (c *config) maps() ([]byte, error) {
 	}
 	c.writeSides(&w)
 	c.writeResponds(&w)
+	if err := c.writeRewrites(&w); err != nil {
+		return nil, err
+	}
 	c.writeProxyMaps(&w)
 	c.writeCopies(&w)
 	c.writeLocal(&w)

@@ -22,16 +22,9 @@ const (
 // all go to modern.
 func (c *config) mirrors(r render.Rule) bool { return r.Mirror != nil && c.sideOf(r) != plan.Modern }
 
-// checkCopies refuses what validation refuses as well, which is why it is no
-// Refusal: each would be reported twice.
-func checkCopies(r render.Rule) error {
-	if r.Rewrite != nil {
-		return errors.New("nginx cannot rewrite requests")
-	}
-	return checkMirror(r)
-}
-
-// checkMirror refuses what has no meaning, and what would be carried out on modern twice.
+// checkMirror refuses what has no meaning, and what would be carried out on modern
+// twice. Validation refuses it as well, which is why it is no Refusal: each would be
+// reported twice.
 func checkMirror(r render.Rule) error {
 	switch m := r.Mirror; {
 	case m == nil:
@@ -107,17 +100,41 @@ func (c *config) writeCopies(w *writer) {
 	w.close()
 }
 
-func (c *config) mirrorPath() string { return internalPrefix + c.plan.Metadata.Name + "/mirror" }
+// plainRule stands for all rules that do not rewrite, which share a location.
+const plainRule = -1
 
-// writeMirrorOf writes, into the plan's location, where copies are made. What is
-// copied is settled here, before there is a copy: in its location $uri is
-// another, and which rule matches would be as well.
-func (c *config) writeMirrorOf(w *writer) {
-	if !c.anyMirrors() {
+// mirrorPath is where copies are made of a rule's requests.
+func (c *config) mirrorPath(rule int) string {
+	path := internalPrefix + c.plan.Metadata.Name + "/mirror"
+	if rule != plainRule {
+		path += "/" + ruleName(rule)
+	}
+	return path
+}
+
+// copiedRules are those whose copies have a location of their own.
+func (c *config) copiedRules() (out []int) {
+	for i, r := range c.rules {
+		switch {
+		case !c.mirrors(r):
+		case r.Rewrite != nil:
+			out = append(out, i)
+		case !slices.Contains(out, plainRule):
+			out = append(out, plainRule)
+		}
+	}
+	return out
+}
+
+// writeMirrorOf writes, into a location, where copies are made. What is copied is
+// settled here, before there is a copy: in its location $uri is another, and which
+// rule matches would be as well.
+func (c *config) writeMirrorOf(w *writer, rule int) {
+	if !slices.Contains(c.copiedRules(), rule) {
 		return
 	}
 	w.directive("set", c.names.variable("copied"), c.names.variable("copy"))
-	w.directive("mirror", c.mirrorPath())
+	w.directive("mirror", c.mirrorPath(rule))
 	onOff := "off"
 	if c.bodies() {
 		onOff = "on"
@@ -125,17 +142,27 @@ func (c *config) writeMirrorOf(w *writer) {
 	w.directive("mirror_request_body", onOff)
 }
 
+func (c *config) writeMirrors(w *writer) error {
+	for _, rule := range c.copiedRules() {
+		if err := c.writeMirror(w, rule); err != nil {
+			return &Refusal{Rule: max(rule, 0), Err: fmt.Errorf("mirror: %w", err)}
+		}
+	}
+	return nil
+}
+
 // writeMirror writes the location that drops the copies that were not drawn
 // (nginx takes no variable for whether to mirror), and the one that sends the
 // others. A location of its own has the bound of bodies, as nginx looks at that,
 // and complains, before it drops.
-func (c *config) writeMirror(w *writer) {
-	if !c.anyMirrors() {
-		return
-	}
+func (c *config) writeMirror(w *writer, rule int) error {
 	modern := c.backends[slices.IndexFunc(c.backends, func(b backend) bool { return b.side == plan.Modern })]
-	to := c.mirrorPath() + "/modern"
-	w.open("location = %s", c.mirrorPath())
+	to, target := c.mirrorPath(rule)+"/modern", "$request_uri"
+	var rewriting *render.Rule
+	if rule != plainRule {
+		rewriting, target = &c.rules[rule], c.names.variable("target")
+	}
+	w.open("location = %s", c.mirrorPath(rule))
 	w.directive("internal")
 	w.directive("access_log", "off")
 	w.open("if (%s = 1)", c.names.variable("copied"))
@@ -153,9 +180,11 @@ func (c *config) writeMirror(w *writer) {
 	w.directive("proxy_cache", "off")
 	w.directive("proxy_store", "off")
 	w.directive("client_max_body_size", mirrorBody)
-	w.directive("proxy_pass", quote(modern.pass(c.names)+"$request_uri"))
+	w.directive("proxy_pass", quote(modern.pass(c.names)+target))
 	w.directive("proxy_http_version", "1.1")
-	c.writeHeaders(w, string(plan.Modern), `""`, `""`)
+	if err := c.writeHeaders(w, rewriting, string(plan.Modern), `""`, `""`); err != nil {
+		return err
+	}
 	if !c.bodies() {
 		w.directive("proxy_pass_request_body", "off")
 		w.directive("proxy_set_header", "Content-Length", `""`)
@@ -170,4 +199,5 @@ func (c *config) writeMirror(w *writer) {
 	w.directive("proxy_read_timeout", mirrorRead)
 	w.directive("proxy_next_upstream", "off")
 	w.close()
+	return nil
 }

@@ -78,6 +78,12 @@ func anyRoute(t *rapid.T) plan.Route {
 	default:
 		r.To = plan.ToLegacy
 	}
+	if r.To != "" && rapid.Bool().Draw(t, "rewrite") {
+		r.Rewrite = &plan.Rewrite{Host: some(t, "host", "", "a.example.com"), Headers: anyHeaders(t)}
+		if r.Match != nil && r.Match.Path+r.Match.PathPrefix != "" {
+			r.Rewrite.Path = some(t, "target", "", "/", "/v2", "/v2/$1/é/")
+		}
+	}
 	if (r.To == plan.ToLegacy || r.To == plan.ToSplit) && rapid.Bool().Draw(t, "mirror") {
 		r.Mirror = &plan.Mirror{}
 		if r.To == plan.ToLegacy {
@@ -125,7 +131,7 @@ var directives = map[string][]string{
 	"map":           nil, // the first token is a key
 	"geo":           {"default", "127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"},
 	"split_clients": nil,
-	"if":            {"rewrite", "return", "add_header"},
+	"if":            {"rewrite", "return", "add_header", "set"},
 	"types":         {},
 	"location": {
 		"if", "types", "internal", "default_type", "absolute_redirect", "return", "access_log", "add_header",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -133,8 +134,14 @@ func (c *config) reachable() error {
 	used := make(map[plan.Side]bool)
 	seen := make(map[plan.Percent]bool)
 	for i, r := range c.rules {
-		if err := checkCopies(r); err != nil {
-			return fmt.Errorf("routes[%d]: %w", i, err)
+		for _, err := range []error{checkMirror(r), checkRewrite(i, r)} {
+			var refusal *Refusal
+			if errors.As(err, &refusal) {
+				return err
+			}
+			if err != nil {
+				return fmt.Errorf("routes[%d]: %w", i, err)
+			}
 		}
 		if c.mirrors(r) {
 			used[plan.Modern] = true

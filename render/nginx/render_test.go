@@ -224,7 +224,8 @@ func TestRefusesCopiesThatValidationRefuses(t *testing.T) {
 		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(0)}}, "0 is not above 0"},
 		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(100.5)}}, "100.5 is not above 0"},
 		{plan.Route{To: plan.ToLegacy, Mirror: &plan.Mirror{Percent: percent(0.001)}}, "two decimals"},
-		{plan.Route{To: plan.ToLegacy, Rewrite: &plan.Rewrite{Host: "a.b"}}, "cannot rewrite"},
+		{plan.Route{Respond: &plan.Respond{Status: 410}, Rewrite: &plan.Rewrite{Host: "a.b"}}, "answers itself"},
+		{plan.Route{To: plan.ToLegacy, Rewrite: &plan.Rewrite{Path: "/x"}}, "no path that it could replace"},
 	} {
 		p := base()
 		p.Spec.Phases[0].Routes = []plan.Route{{Match: &plan.Match{Path: "/"}, To: plan.ToLegacy}, c.route}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,8 +81,25 @@ func (g *generator) route(percents bool) plan.Route {
 		}
 	default:
 		r.Respond = g.respond()
+		return r
+	}
+	if g.chance(40) {
+		r.Rewrite = g.rewrite(r.Match)
 	}
 	return r
+}
+
+func (g *generator) rewrite(m *plan.Match) *plan.Rewrite {
+	w := &plan.Rewrite{Host: one(g, "", "shop.example.com")}
+	if g.chance(40) {
+		w.Headers = map[string]string{one(g, "X-Beta", "X-Via", "x-forwarded-proto"): one(g, "gateway", `"$1" \`)}
+	}
+	if m.Path+m.PathPrefix != "" && (g.chance(80) || w.Host == "" && w.Headers == nil) {
+		w.Path = one(g, "/", "/v2", "/v2/", "/é/$1;x", "/new")
+	} else if w.Host == "" && w.Headers == nil {
+		w.Host = "shop.example.com"
+	}
+	return w
 }
 
 func (g *generator) match() *plan.Match {
@@ -270,6 +288,7 @@ type answer struct {
 	side, body string
 	target     string            // that the backend saw
 	force      string            // as well: what must not reach it
+	rewritten  string            // host and headers that it saw
 	headers    map[string]string // of an answer by a rule
 }
 
@@ -323,6 +342,7 @@ func (w *wire) ask(t *testing.T, r request) answer {
 		w.close()
 	}
 	a := answer{status: resp.StatusCode, side: resp.Header.Get("X-Changeover-Side"), body: string(body), headers: map[string]string{}}
+	a.rewritten = resp.Header.Get("X-Got-Headers")
 	a.force = resp.Header.Get("X-Got-Force")
 	a.target = escaped(resp.Header.Get("X-Got-Target"))
 	for _, name := range []string{"X-Rule", "Content-Type", "Location", "Sunset", "X-Why"} {
@@ -350,4 +370,41 @@ func escaped(target string) string {
 		b.WriteString("?" + query)
 	}
 	return b.String()
+}
+
+// decoded is a target as it means the same: escapes of characters that mean
+// themselves undone, others in upper case.
+func decoded(target string) string {
+	path, query, more := strings.Cut(target, "?")
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] != '%' || i+2 >= len(path) {
+			b.WriteByte(path[i])
+			continue
+		}
+		switch c, err := strconv.ParseUint(path[i+1:i+3], 16, 8); {
+		case err == nil && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("-._~", byte(c)) >= 0):
+			b.WriteByte(byte(c))
+		default:
+			b.WriteString(strings.ToUpper(path[i : i+3]))
+		}
+		i += 2
+	}
+	if more {
+		b.WriteString("?" + query)
+	}
+	return b.String()
+}
+
+// The requests that nginx refuses where a route replaces the beginning of a path,
+// and the bridge does not: what the README says of them.
+var (
+	uncleanPath    = regexp.MustCompile(`(?i)^[^?]*(?:/|%2f)(?:/|%2f|(?:\.|%2e){1,2}(?:[/?]|%2f|$))`)
+	reservedEscape = regexp.MustCompile(`(?i)^[^?]*%(?:2[1467-9abcf]|3[abd]|40|5[bd])`)
+)
+
+func (r request) nginxMayRefuse(p *plan.Plan) bool {
+	return uncleanPath.MatchString(r.target) && reservedEscape.MatchString(r.target) && slices.ContainsFunc(p.Spec.Phases[0].Routes, func(r plan.Route) bool {
+		return r.Rewrite != nil && r.Rewrite.Path != "" && r.Match.PathPrefix != ""
+	})
 }
