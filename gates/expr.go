@@ -12,6 +12,8 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/changeover-dev/changeover/gates/celtext"
 )
 
 // expr is one compiled expression. It is immutable and safe for concurrent
@@ -164,7 +166,7 @@ func (r *reads) fault(e ast.Expr, message, hint string) {
 
 func (r *reads) offset(e ast.Expr) int {
 	loc := r.info.GetStartLocation(e.ID())
-	return runeOffset(r.src, loc.Line(), loc.Column())
+	return celtext.RuneOffset(r.src, loc.Line(), loc.Column())
 }
 
 func (r *reads) walk(e ast.Expr) {
@@ -182,7 +184,7 @@ func (r *reads) walk(e ast.Expr) {
 		sel := e.AsSelect()
 		if op := sel.Operand(); op.Kind() == ast.IdentKind && r.fields[op.AsIdent()] != nil {
 			r.fields[op.AsIdent()][sel.FieldName()] = true
-			r.named(op.AsIdent(), sel.FieldName(), nameAfter(r.src, r.offset(e)))
+			r.named(op.AsIdent(), sel.FieldName(), celtext.NameAfter(r.src, r.offset(e)))
 			return
 		}
 		r.walk(sel.Operand())

@@ -13,6 +13,7 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 
+	"github.com/changeover-dev/changeover/gates/celtext"
 	"github.com/changeover-dev/changeover/plan"
 )
 
@@ -68,7 +69,7 @@ func (f *fault) planField(field string, ofDeclared bool) {
 	}
 	f.code = "unknown-name"
 	f.message = fmt.Sprintf("%s has no field %q", what, field)
-	f.hint = suggest(field, names, what+" has: ")
+	f.hint = celtext.Suggest(field, names, what+" has: ")
 }
 
 // mapTexts are how errors of the checker write the types of the variables that

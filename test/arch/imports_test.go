@@ -22,7 +22,7 @@ var table = []row{
 	{folders: []string{"plan"}, pure: true, others: []string{
 		"go.yaml.in/yaml/v4", "go.yaml.in/yaml/v4/*", "sigs.k8s.io/yaml", "github.com/prometheus/common/model", "github.com/spaolacci/murmur3",
 	}},
-	{folders: []string{"gates"}, ours: []string{"plan"}, pure: true, others: []string{
+	{folders: []string{"gates"}, ours: []string{"plan", "gates/celtext"}, pure: true, others: []string{
 		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/promql/parser/posrange",
 		"github.com/prometheus/prometheus/model/labels", "github.com/prometheus/common/model",
 	}},
@@ -30,12 +30,14 @@ var table = []row{
 		"github.com/google/cel-go/*", "github.com/prometheus/prometheus/promql/parser", "github.com/prometheus/prometheus/model/labels",
 		"github.com/prometheus/common/model",
 	}},
+	{folders: []string{"gates/celtext"}, pure: true, others: []string{"github.com/google/cel-go/*"}},
 	{folders: []string{"gates/prom"}, ours: []string{"gates", "plan"}},
 	{folders: []string{"gates/prom/engine"}, ours: []string{"gates/prom"}},
 	{folders: []string{"render"}, ours: []string{"plan"}, pure: true},
 	{folders: []string{"render/kustomize"}, ours: []string{"plan", "render"}, pure: true, others: []string{
 		"go.yaml.in/yaml/v4", "sigs.k8s.io/json", "sigs.k8s.io/yaml", "sigs.k8s.io/kustomize/api/*", "sigs.k8s.io/kustomize/kyaml/*",
 	}},
+	{folders: []string{"render/translate"}, ours: []string{"plan", "gates/celtext"}, pure: true, others: []string{"github.com/google/cel-go/*"}},
 	{folders: []string{"render/*"}, ours: []string{"plan", "render"}, pure: true, others: []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"}},
 	{folders: []string{"reconciler/decide"}, ours: []string{"plan", "gates"}, pure: true},
 	{folders: []string{"reconciler/timeline"}, ours: []string{"plan", "gates", "reconciler/decide"}, pure: true},
@@ -65,7 +67,7 @@ var table = []row{
 	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
 		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},
 	{folders: []string{"cmd/changeover-bridge", "cmd/changeover-bridge/*"},
-		ours: []string{"plan", "render/bridge", "reconciler/ownership", "cmd/changeover-bridge/*"}},
+		ours: []string{"plan", "render/bridge", "render/translate", "reconciler/ownership", "cmd/changeover-bridge/*"}},
 	{folders: []string{"cmd/changeover-demo", "cmd/changeover-demo/*"}, ours: []string{"plan", "cmd/changeover-demo/*"}},
 	{folders: []string{"schemas", "examples", "examples/*"}},
 	{folders: []string{"test/*"}, ours: []string{
