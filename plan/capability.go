@@ -17,6 +17,7 @@ const (
 	copies    capability = "mirror requests"
 	rewrites  capability = "rewrite requests"
 	choose    capability = "let listed callers choose their side"
+	translate capability = "translate between two APIs"
 )
 
 // abilities are what a gateway can do, as far as gateways differ.
@@ -41,8 +42,10 @@ var gateways = []abilities{
 		answer:    ": an HTTPRoute has no direct response",
 		matchExpr: ": each implementation reads expressions in its own way",
 		choose:    ": an HTTPRoute does not match callers by their address",
+		translate: "",
 	}},
-	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true},
+	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
+		lacks: map[capability]string{translate: ""}},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
@@ -56,7 +59,7 @@ type Capability struct {
 
 // Capabilities are what validation knows of where gateways differ.
 func Capabilities() (out []Capability) {
-	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose} {
+	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose, translate} {
 		can := Capability{Does: string(c)}
 		for _, g := range gateways {
 			if _, lacks := g.lacks[c]; !lacks {

@@ -68,6 +68,9 @@ type Spec struct {
 	// Objects are live objects that gates read as object.NAME.
 	Objects map[string]ObjectRef `json:"objects,omitempty"`
 	Phases  []Phase              `json:"phases"`
+	// Translations map requests and answers of legacy's API to modern's and
+	// back, by the name that routes use.
+	Translations map[string]Translation `json:"translations,omitempty"`
 	// Roles say who may approve.
 	Roles map[string]Role `json:"roles,omitempty"`
 	// Windows limit when the plan moves forward.
@@ -309,6 +312,8 @@ type Route struct {
 	// Mirror sends a copy of the requests to modern, whose answers are dropped.
 	Mirror  *Mirror  `json:"mirror,omitempty"`
 	Rewrite *Rewrite `json:"rewrite,omitempty"`
+	// Translate names the translation of what goes to modern, copies too.
+	Translate string `json:"translate,omitempty"`
 }
 
 // Mirror copies requests to modern. Only safe methods (GET, HEAD, OPTIONS) are

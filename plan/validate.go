@@ -81,6 +81,7 @@ func (v *validator) plan() {
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Signals)) {
 		v.signal(name, p.Spec.Signals[name])
 	}
+	v.translations()
 	v.phases()
 	v.position()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Baselines)) {

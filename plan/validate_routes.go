@@ -66,6 +66,9 @@ func (v *validator) route(path string, ph *Phase, r *Route) {
 	if r.Rewrite != nil {
 		v.rewrite(path, r)
 	}
+	if r.Translate != "" {
+		v.translate(path, r)
+	}
 }
 
 func (v *validator) match(path string, m *Match) {

@@ -23,6 +23,8 @@ type Rule struct {
 	// Mirror copies requests to modern, and Rewrite changes them on their way.
 	Mirror  *plan.Mirror
 	Rewrite *plan.Rewrite
+	// Translate names the translation of what goes to modern; "": none.
+	Translate string
 }
 
 // MatchesAll reports whether the rule selects every request.
@@ -58,7 +60,7 @@ func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
 }
 
 func resolveRoute(phase *plan.Phase, route plan.Route, stop plan.Position) (Rule, error) {
-	rule := Rule{Mirror: route.Mirror, Rewrite: route.Rewrite}
+	rule := Rule{Mirror: route.Mirror, Rewrite: route.Rewrite, Translate: route.Translate}
 	if route.Match != nil {
 		rule.Match = *route.Match
 	}

@@ -85,7 +85,7 @@ func TestGoodPlansFitTheSchema(t *testing.T) {
 func TestBadPlansDoNotFitTheSchema(t *testing.T) {
 	s := load(t, schemas.MigrationPlan)
 	for _, name := range []string{
-		"api-version", "kind", "field-unknown-later", "field-unknown-translate", "field-unknown-typo", "missing-position", "list-empty",
+		"api-version", "kind", "field-unknown-later", "field-unknown-translation", "field-unknown-typo", "missing-position", "list-empty",
 		"type-text-for-object", "type-quoted-number", "type-object-for-list", "duration-bare-number", "duration-go-syntax",
 		"percent-out-of-range", "bake-key", "rollback-words", "route-to-unknown", "cluster-later", "cluster-path-missing", "backends-service-fields",
 		"gateway-api-no-parents", "gateway-api-empty-parents", "object-missing-fields", "requires-kubernetes-number",

@@ -32,6 +32,8 @@ type Config struct {
 	// Rules are tried in order, the first match wins. The last one matches
 	// everything.
 	Rules []Rule `json:"rules"`
+	// Translations that rules name.
+	Translations map[string]plan.Translation `json:"translations,omitempty"`
 	// Mark does not count for the hash.
 	Mark *Mark `json:"mark,omitempty"`
 }
@@ -57,6 +59,8 @@ type Rule struct {
 	Mirror *Mirror `json:"mirror,omitempty"`
 	// Rewrite changes requests and their copies on their way; nil: nothing.
 	Rewrite *plan.Rewrite `json:"rewrite,omitempty"`
+	// Translate names the translation of what goes to modern, copies too.
+	Translate string `json:"translate,omitempty"`
 }
 
 // Mirror copies requests to modern, whose answers are dropped.

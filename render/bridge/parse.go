@@ -3,8 +3,10 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/json"
@@ -73,7 +75,11 @@ func (c Config) Check() error {
 		return fmt.Errorf("override: %w", err)
 	}
 	for i, r := range c.Rules {
-		if err := r.check(); err != nil {
+		err := r.check()
+		if err == nil {
+			err = c.checkTranslate(r)
+		}
+		if err != nil {
 			return fmt.Errorf("rules[%d]: %w", i, err)
 		}
 	}
@@ -87,6 +93,36 @@ func (c Config) checkHash() error {
 	}
 	if c.Hash != sum {
 		return fmt.Errorf("hash: it is %q but the content gives %q: the file was edited or damaged, the daemon writes it anew", c.Hash, sum)
+	}
+	return nil
+}
+
+// checkTranslate checks that the translation of a rule is there. A bridge compiles
+// it before it serves the config.
+func (c Config) checkTranslate(r Rule) error {
+	if r.Translate == "" {
+		return nil
+	}
+	t, ok := c.Translations[r.Translate]
+	switch {
+	case !ok:
+		return fmt.Errorf("translate: there is no translation %q", r.Translate)
+	case r.To == plan.ToLegacy && r.Mirror == nil:
+		return errors.New("translate: nothing goes to modern")
+	case t.MaxBody < 0 || t.MaxBody > plan.MaxMaxBody:
+		return fmt.Errorf("translate: maxBody %d is not from 1 to %d", t.MaxBody, plan.MaxMaxBody)
+	}
+	var names []string
+	if t.Request != nil {
+		names = slices.Collect(maps.Keys(t.Request.Headers))
+	}
+	if t.Response != nil {
+		names = slices.AppendSeq(names, maps.Keys(t.Response.Headers))
+	}
+	for _, name := range names {
+		if !plan.IsTranslatable(name) {
+			return fmt.Errorf("translate: translation %q may not set header %q", r.Translate, name)
+		}
 	}
 	return nil
 }
@@ -149,7 +185,7 @@ func (r Rule) check() error {
 		}
 	}
 	if r.Respond != nil {
-		if r.To != "" || r.Percent != nil || r.Mirror != nil || r.Rewrite != nil {
+		if r.To != "" || r.Percent != nil || r.Mirror != nil || r.Rewrite != nil || r.Translate != "" {
 			return errors.New("want either to or respond, got both")
 		}
 		return checkRespond(*r.Respond)

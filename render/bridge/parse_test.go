@@ -71,6 +71,21 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"percent: 101 is not above 0 and at most 100", func(c *bridge.Config) { c.Rules[0].Mirror = &bridge.Mirror{Percent: 101} }},
 		{"would be sent there twice", func(c *bridge.Config) { c.Rules[0].To, c.Rules[0].Mirror = plan.ToModern, &bridge.Mirror{Percent: 1} }},
 		{"carried out on modern twice", func(c *bridge.Config) { c.Rules[1].Mirror = &bridge.Mirror{Percent: 1, Unsafe: true} }},
+		{"there is no translation", func(c *bridge.Config) { c.Rules[1].Translate = "x" }},
+		{"nothing goes to modern", func(c *bridge.Config) {
+			c.Rules[0].To, c.Rules[0].Translate, c.Translations = plan.ToLegacy, "x", map[string]plan.Translation{"x": {}}
+		}},
+		{"maxBody 16777217 is not", func(c *bridge.Config) {
+			c.Rules[1].Translate, c.Translations = "x", map[string]plan.Translation{"x": {MaxBody: plan.MaxMaxBody + 1}}
+		}},
+		{"may not set header \"x-Changeover-Side\"", func(c *bridge.Config) {
+			c.Rules[1].Translate = "x"
+			c.Translations = map[string]plan.Translation{"x": {Request: &plan.RequestMapping{Headers: map[string]string{"x-Changeover-Side": "'modern'"}}}}
+		}},
+		{"may not set header \"Content-Length\"", func(c *bridge.Config) {
+			c.Rules[1].Translate = "x"
+			c.Translations = map[string]plan.Translation{"x": {Response: &plan.ResponseMapping{Headers: map[string]string{"Content-Length": "1"}}}}
+		}},
 		{"matches no path that it could replace", func(c *bridge.Config) { c.Rules[0].Match, c.Rules[0].Rewrite = nil, &plan.Rewrite{Path: "/x"} }},
 		{`rewrite: path: "x" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "x"} }},
 		{`rewrite: path: "/x?y" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "/x?y"} }},

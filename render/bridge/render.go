@@ -35,6 +35,12 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 	}
 	for i, r := range rules {
 		c.Rules[i] = ruleOf(r)
+		if t, ok := p.Spec.Translations[r.Translate]; ok {
+			if c.Translations == nil {
+				c.Translations = map[string]plan.Translation{}
+			}
+			c.Translations[r.Translate] = t
+		}
 	}
 	if c.Hash, err = c.Sum(); err == nil {
 		err = c.Check()
@@ -46,7 +52,7 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 }
 
 func ruleOf(r render.Rule) Rule {
-	out := Rule{Respond: r.Respond, Rewrite: r.Rewrite}
+	out := Rule{Respond: r.Respond, Rewrite: r.Rewrite, Translate: r.Translate}
 	if !r.MatchesAll() {
 		out.Match = &r.Match
 	}

@@ -78,6 +78,9 @@ func checkRule(path string, r render.Rule) []error {
 		// Validation refuses these with words of its own.
 		return []error{fmt.Errorf("%s: an HTTPRoute can neither answer itself nor match by pathRegex", path)}
 	}
+	if r.Translate != "" {
+		return []error{fmt.Errorf("%s: an HTTPRoute cannot translate", path)}
+	}
 	if r.Match.Path != "" && r.Match.PathPrefix != "" {
 		return []error{fmt.Errorf("%s: want one of path and pathPrefix, it has both", path)}
 	}

@@ -27,6 +27,8 @@ func (c *config) mirrors(r render.Rule) bool { return r.Mirror != nil && c.sideO
 // reported twice.
 func checkMirror(r render.Rule) error {
 	switch m := r.Mirror; {
+	case r.Translate != "":
+		return errors.New("nginx cannot translate")
 	case m == nil:
 	case r.Respond != nil:
 		return errors.New("mirror: the route answers itself, so there is nothing to mirror")

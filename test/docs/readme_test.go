@@ -15,6 +15,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/nginx"
+	"github.com/changeover-dev/changeover/render/translate"
 )
 
 func read(t *testing.T, name string) string {
@@ -66,6 +67,20 @@ func TestTheReadmeSaysWhatEachGatewayCan(t *testing.T) {
 func TestThePlanOfTheReadmeIsGood(t *testing.T) {
 	if p := readmePlan(t); len(p.Itinerary()) != 6 {
 		t.Errorf("got stops %v, want six", p.Itinerary())
+	}
+}
+
+func TestTheTranslationsOfTheReadmeAreGood(t *testing.T) {
+	_, section, ok := strings.Cut(read(t, "README.md"), "a route names a translation")
+	if !ok {
+		t.Fatal("found nothing about translations")
+	}
+	doc, problems := plan.Decode("README.md", []byte(block(t, section, "yaml")))
+	for _, p := range slices.Concat(problems, gates.Check(doc), translate.Check(doc)) {
+		t.Errorf("the plan has a problem:\n%s", p.Render())
+	}
+	if n := len(doc.Plan.Spec.Translations); n != 2 {
+		t.Errorf("got %d translations, want two", n)
 	}
 }
 

@@ -89,6 +89,9 @@ func words(r render.Rule) string {
 	if r.Rewrite != nil {
 		s += ", rewritten"
 	}
+	if r.Translate != "" {
+		s += ", translated by " + r.Translate
+	}
 	return s
 }
 

@@ -13,7 +13,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/translation"
 	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/translate"
 )
 
 // clientLeft is the status under which requests are counted whose client left
@@ -42,6 +44,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	h.setForwarded(pr)
 	e.rewrite.Apply(pr.Out)
+	if e.translated != nil {
+		e.translated.Apply(pr.Out)
+	}
 	pr.Out.Header.Set(bridge.HeaderSide, string(e.side.side))
 	if strings.Contains(strings.ToLower(pr.Out.Header.Get("Upgrade")), "h2c") {
 		// Inside such a connection requests would pass by the routes.
@@ -57,7 +62,14 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
 	}
 	behind(pr.Out, pr.In, e.side.url)
-	if e.copied != nil {
+	if e.translated != nil {
+		pr.Out.URL.RawQuery = e.translated.Query()
+	}
+	switch {
+	case e.copied == nil:
+	case e.translation != nil:
+		e.copied.client, e.copied.unsafe, e.copied.translated = pr.In, e.unsafe, translation.Copy(pr.In, e.translation)
+	default:
 		behind(e.copied.request, pr.In, e.mirror.url)
 	}
 }
@@ -107,6 +119,11 @@ func (h *Handler) setForwarded(pr *httputil.ProxyRequest) {
 
 func modifyResponse(res *http.Response) error {
 	e := exchangeOf(res.Request.Context())
+	if e.translated != nil {
+		if err := e.translated.Answer(res.Request.Context(), res); err != nil {
+			return err
+		}
+	}
 	res.Header.Set(bridge.HeaderSide, string(e.side.side))
 	e.code = res.StatusCode
 	if e.copied != nil && e.copied.body == nil {
@@ -140,9 +157,12 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 func classify(ctx context.Context, e *exchange, err error) (code int, reason, text string) {
 	var timeout net.Error
 	var op *net.OpError
+	var untranslated *translate.Failure
 	switch {
 	case errors.Is(err, context.Canceled) || ctx.Err() != nil:
 		return clientLeft, reasonCanceled, "was still at work when the client left"
+	case errors.As(err, &untranslated):
+		return http.StatusBadGateway, reasonTranslate, "carried the request out, but its answer could not be translated: " + untranslated.Error()
 	case e.body != nil && e.body.failed.Load():
 		return http.StatusBadRequest, reasonClient, "was not asked: the request's body could not be read"
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -15,8 +15,10 @@ import (
 
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/clients"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/translation"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/translate"
 )
 
 // Options of a Handler.
@@ -188,10 +190,16 @@ type exchange struct {
 	body *clientBody
 	// rewrite is what changes on the way; nil: nothing.
 	rewrite *route.Rewrite
+	// translation of what goes to modern; nil: none. translated is the request
+	// to modern that it made; nil for one to legacy.
+	translation *translate.Translation
+	translated  *translation.Exchange
 	// mirror takes a copy for modern; nil: none. meter counts it.
 	mirror  *mirror
 	mirrors mirrorMeter
 	copied  *copied
+	// unsafe copies are allowed.
+	unsafe bool
 }
 
 type exchangeKey struct{}
@@ -230,9 +238,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.clients != nil {
 		s.clients.Seen(choice.Side, h.by.Name(r, client), start)
 	}
-	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite}
+	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite, translation: choice.Translate}
 	if choice.Mirror {
 		e.mirror, e.mirrors = s.mirror, s.mirrors[choice.Rule]
+		e.unsafe = s.config.Rules[choice.Rule].Mirror.Unsafe
 	}
 	if !e.side.enter() {
 		e.code = http.StatusServiceUnavailable
@@ -268,6 +277,10 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 		}
 		e.count()
 	}()
+	if e.translation != nil && e.side.side == plan.Modern && !h.translate(w, r, e) {
+		whole = true
+		return
+	}
 	if r.ContentLength != 0 {
 		// A backend may answer before it has read everything. Without this
 		// the server would first read the rest from the client, and take it

@@ -21,6 +21,8 @@ const (
 	reasonCanceled = "canceled" // the client left first
 	reasonClient   = "client"   // the client's body could not be read
 	reasonLimit    = "limit"    // too many requests in flight
+	// reasonTranslate: the request or its answer could not be translated.
+	reasonTranslate = "translation"
 )
 
 // Metrics of the traffic.
@@ -68,7 +70,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		copies: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "changeover_bridge_shadow_requests_total",
-			Help: "Copies of requests for modern, by index of the rule and by what came of them: answered, failed, dropped, too_large, incomplete.",
+			Help: "Copies of requests for modern, by index of the rule and by what came of them: answered, failed, dropped, too_large, incomplete, untranslated.",
 		}, []string{"plan", "route", "outcome"}),
 		copySeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "changeover_bridge_shadow_duration_seconds", Help: "Time that modern took to answer copies of requests.", Buckets: seconds,
@@ -106,7 +108,7 @@ func (m *Metrics) mirrors(c bridge.Config) []mirrorMeter {
 		}
 		l := prometheus.Labels{"plan": c.Plan.Name, "route": strconv.Itoa(i)}
 		out[i] = mirrorMeter{copies: m.copies.MustCurryWith(l), duration: m.copySeconds.With(l)}
-		for _, outcome := range []string{mirrorAnswered, mirrorFailed, mirrorDropped, mirrorTooLarge, mirrorPartial} {
+		for _, outcome := range []string{mirrorAnswered, mirrorFailed, mirrorDropped, mirrorTooLarge, mirrorPartial, mirrorUntranslated} {
 			out[i].copies.WithLabelValues(outcome)
 		}
 	}

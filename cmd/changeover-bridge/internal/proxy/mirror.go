@@ -3,15 +3,18 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/translation"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
 )
@@ -38,6 +41,8 @@ const (
 	mirrorDropped  = "dropped"    // too many were under way
 	mirrorTooLarge = "too_large"  // the body is larger than mirrorBody
 	mirrorPartial  = "incomplete" // the body was not read to its end
+
+	mirrorUntranslated = "untranslated" // an expression failed, or its body is no JSON
 )
 
 // mirror sends copies of requests to modern, over connections of its own: one
@@ -68,7 +73,14 @@ type copied struct {
 	// request without its body, which is kept aside while it is read.
 	request *http.Request
 	body    *keptBody
+	kept    []byte // its body, once it is sent
 	sent    bool
+	// translated is what makes the request of the copy from the client's; nil: it
+	// is a copy as it is.
+	translated *translation.Exchange
+	client     *http.Request
+	// unsafe: a translation may make a request of it that is not safe.
+	unsafe bool
 }
 
 // prepare makes the copy of an outbound request; nil where it is to be none: too
@@ -110,6 +122,7 @@ func (c *copied) send() {
 			<-c.to.slots
 			return
 		}
+		c.kept = kept
 		c.request.Body = io.NopCloser(bytes.NewReader(kept))
 		c.request.ContentLength, c.request.TransferEncoding = int64(len(kept)), nil
 	}
@@ -122,6 +135,9 @@ func (c *copied) send() {
 func (c *copied) carry() {
 	ctx, cancel := context.WithTimeout(context.Background(), mirrorTime)
 	defer cancel()
+	if !c.translate() {
+		return
+	}
 	start := time.Now()
 	res, err := c.to.transport.RoundTrip(c.request.WithContext(ctx))
 	if err == nil {
@@ -140,6 +156,27 @@ func (c *copied) carry() {
 	}
 	c.meter.count(mirrorAnswered)
 	c.meter.duration.Observe(time.Since(start).Seconds())
+}
+
+// translate translates the copy where it is to be, and reports whether it can be sent.
+func (c *copied) translate() bool {
+	if c.translated == nil {
+		return true
+	}
+	err := c.translated.Translate(c.request, c.kept)
+	if err == nil && !c.unsafe && !slices.Contains(plan.SafeMethods, c.request.Method) {
+		err = errors.New("its method is not safe any more, and the mirror has no allowUnsafe")
+	}
+	if err != nil {
+		c.meter.count(mirrorUntranslated)
+		c.to.logged.Do(func() {
+			c.to.log.Warn("the copy of a request was not translated", "method", c.request.Method, "path", c.request.URL.Path, "err", err.Error())
+		})
+		return false
+	}
+	behind(c.request, c.client, c.to.url)
+	c.request.URL.RawQuery = c.translated.Query()
+	return true
 }
 
 // keptBody keeps what is read of a body, up to mirrorBody. The transport may go on

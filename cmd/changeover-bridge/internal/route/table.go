@@ -11,6 +11,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
+	"github.com/changeover-dev/changeover/render/translate"
 )
 
 // Table is the compiled routes of a config. It does not change and may be used
@@ -35,6 +36,8 @@ type rule struct {
 	respond *plan.Respond
 	mirror  *bridge.Mirror
 	rewrite *Rewrite
+	// translate is of what goes to modern; nil: none.
+	translate *translate.Translation
 }
 
 type headerIs struct{ name, value string }
@@ -54,9 +57,12 @@ type Choice struct {
 	Mirror bool
 	// Rewrite is what changes on the way; nil: nothing.
 	Rewrite *Rewrite
+	// Translate is of what goes to modern, the copy too; nil: nothing.
+	Translate *translate.Translation
 }
 
-// Compile fails only for a config that did not pass its own Check.
+// Compile fails for a config that did not pass its own Check, and for one whose
+// translations do not compile.
 func Compile(c bridge.Config) (*Table, error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("compile routes: %w", err)
@@ -66,8 +72,17 @@ func Compile(c bridge.Config) (*Table, error) {
 	if t.force, err = forceOf(c.Override); err != nil {
 		return nil, fmt.Errorf("compile override: %w", err)
 	}
+	translations := make(map[string]*translate.Translation, len(c.Translations))
+	for name, tr := range c.Translations {
+		compiled, err := translate.Compile(name, tr)
+		if err != nil {
+			return nil, fmt.Errorf("compile routes: %w", err)
+		}
+		translations[name] = compiled
+	}
 	for i, r := range c.Rules {
 		out := &t.rules[i]
+		out.translate = translations[r.Translate]
 		out.to, out.respond, out.mirror, out.rewrite = r.To, r.Respond, r.Mirror, rewriteOf(r.Match, r.Rewrite)
 		if r.Percent != nil {
 			out.percent = *r.Percent
@@ -106,7 +121,7 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 	for i := range t.rules {
 		if ru := &t.rules[i]; ru.matches(r, p) {
 			side, split, bucket := t.side(ru, r, client)
-			return Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite}
+			return Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite, Translate: ru.translate}
 		}
 	}
 	// The last rule of a checked config matches everything.
