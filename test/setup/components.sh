@@ -14,7 +14,7 @@ have() {
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg initdb:postgresql)
+wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg initdb:postgresql)
 
 missing=() # commands
 packages=()
