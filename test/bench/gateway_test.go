@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +30,7 @@ const connections = 64
 type gateway struct {
 	name, addr string
 	pids       func() []int
+	file       string // the bridge's config
 }
 
 // bed is an nginx and a bridge that do the same split, in front of an nginx that
@@ -36,6 +38,7 @@ type gateway struct {
 type bed struct {
 	backend  string // HOST:PORT of legacy
 	gateways []gateway
+	plan     *plan.Plan
 }
 
 var position = plan.Position{Phase: "gradual", Percent: 25}
@@ -57,7 +60,7 @@ func newBed(b *testing.B) *bed {
 			Phases:   []plan.Phase{{Name: position.Phase, Percents: []plan.Percent{position.Percent}, Routes: []plan.Route{{To: plan.ToSplit}}}},
 		},
 	}
-	return &bed{strings.TrimPrefix(backends[0], "http://"), []gateway{startNGINX(b, p), startBridge(b, p)}}
+	return &bed{strings.TrimPrefix(backends[0], "http://"), []gateway{startNGINX(b, p), startBridge(b, p)}, p}
 }
 
 func startNGINX(b *testing.B, p *plan.Plan) gateway {
@@ -77,7 +80,7 @@ func startNGINX(b *testing.B, p *plan.Plan) gateway {
 		}
 	}
 	s.Run()
-	return gateway{"nginx", strings.TrimPrefix(s.URL, "http://"), s.WorkerPIDs}
+	return gateway{name: "nginx", addr: strings.TrimPrefix(s.URL, "http://"), pids: s.WorkerPIDs}
 }
 
 func startBridge(b *testing.B, p *plan.Plan) gateway {
@@ -87,17 +90,7 @@ func startBridge(b *testing.B, p *plan.Plan) gateway {
 	if out, err := exec.Command("go", "build", "-o", program, "github.com/changeover-dev/changeover/cmd/changeover-bridge").CombinedOutput(); err != nil {
 		b.Fatalf("build the bridge: %v\n%s", err, out)
 	}
-	c, err := bridge.Render(p, position)
-	if err != nil {
-		b.Fatal(err)
-	}
-	src, err := c.Encode()
-	if err == nil {
-		err = os.WriteFile(file, src, 0o600)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	put(b, file, p)
 	addr := child.FreeAddr(b)
 	cmd := exec.Command(program, "--config", file, "--listen", addr, "--admin", child.FreeAddr(b))
 	if _, err := child.Start(cmd, syscall.SIGTERM); err != nil {
@@ -114,7 +107,27 @@ func startBridge(b *testing.B, p *plan.Plan) gateway {
 			b.Fatalf("the bridge does not listen: %v", err)
 		}
 	}
-	return gateway{"bridge", addr, func() []int { return []int{cmd.Process.Pid} }}
+	return gateway{name: "bridge", addr: addr, pids: func() []int { return []int{cmd.Process.Pid} }, file: file}
+}
+
+// put writes the bridge's config as the daemon does, and returns its hash.
+func put(b *testing.B, file string, p *plan.Plan) string {
+	b.Helper()
+	c, err := bridge.Render(p, position)
+	if err != nil {
+		b.Fatal(err)
+	}
+	src, err := c.Encode()
+	if err == nil {
+		err = os.WriteFile(file+".new", src, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c.Hash
 }
 
 // cpu is what the processes have used, to a hundredth of a second.
@@ -214,6 +227,51 @@ func BenchmarkTheBridgeBesideNGINX(b *testing.B) {
 		b.ReportMetric(g.resident(b), g.name+"-MiB")
 	}
 	b.ReportMetric(median(shares), "%-of-nginx")
+}
+
+// BenchmarkSwapsUnderLoad: under wrk at full load the bridge gets a hundred other
+// configs and serves each; a request that fails is an error.
+func BenchmarkSwapsUnderLoad(b *testing.B) {
+	const swaps = 100
+	bed := newBed(b)
+	g := bed.gateways[1]
+	version := "http://" + g.addr + bridge.VersionPath("so")
+	var took []float64
+	var requests float64
+	for b.Loop() {
+		done := make(chan float64)
+		go func() {
+			_, n := wrk(b, g.addr, 20*time.Second)
+			done <- n
+		}()
+		for i := range swaps {
+			bed.plan.Spec.Phases[0].Routes = []plan.Route{
+				{Match: &plan.Match{Path: fmt.Sprint("/", i)}, To: plan.ToLegacy}, {To: plan.ToSplit},
+			}
+			begun, hash := time.Now(), put(b, g.file, bed.plan)
+			for !serves(version, hash) {
+				if time.Since(begun) > 20*time.Second {
+					b.Fatalf("swap %d is not served", i)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			took = append(took, time.Since(begun).Seconds()*1e3)
+			time.Sleep(100 * time.Millisecond)
+		}
+		requests = <-done
+	}
+	b.ReportMetric(requests/swaps, "requests/swap")
+	b.ReportMetric(median(took), "ms-to-served")
+}
+
+func serves(version, hash string) bool {
+	res, err := http.Get(version)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = res.Body.Close() }()
+	got, _ := io.ReadAll(res.Body)
+	return strings.TrimSpace(string(got)) == hash
 }
 
 // BenchmarkLatencyAtHalfLoad: half of what the bridge can, at a steady rate, to
