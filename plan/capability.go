@@ -18,6 +18,7 @@ const (
 	rewrites  capability = "rewrite requests"
 	choose    capability = "let listed callers choose their side"
 	translate capability = "translate between two APIs"
+	compares  capability = "compare answers"
 )
 
 // abilities are what a gateway can do, as far as gateways differ.
@@ -43,9 +44,10 @@ var gateways = []abilities{
 		matchExpr: ": each implementation reads expressions in its own way",
 		choose:    ": an HTTPRoute does not match callers by their address",
 		translate: "",
+		compares:  ": answers to copies are dropped",
 	}},
 	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
-		lacks: map[capability]string{translate: ""}},
+		lacks: map[capability]string{translate: "", compares: ": answers to copies are dropped"}},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
@@ -59,7 +61,7 @@ type Capability struct {
 
 // Capabilities are what validation knows of where gateways differ.
 func Capabilities() (out []Capability) {
-	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose, translate} {
+	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose, translate, compares} {
 		can := Capability{Does: string(c)}
 		for _, g := range gateways {
 			if _, lacks := g.lacks[c]; !lacks {

@@ -322,6 +322,8 @@ type Mirror struct {
 	// Percent of the requests; 100 where the file does not say.
 	Percent     *Percent `json:"percent,omitempty"`
 	AllowUnsafe string   `json:"allowUnsafe,omitempty"`
+	// Compare judges modern's answers by legacy's; nil: they are dropped.
+	Compare *Comparison `json:"compare,omitempty"`
 }
 
 // Rewrite changes a request on its way to the backend.

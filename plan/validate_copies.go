@@ -14,6 +14,9 @@ func (v *validator) mirror(route string, r *Route) {
 	path := route + ".mirror"
 	m := r.Mirror
 	v.capable(path, copies, "remove mirror")
+	if m.Compare != nil {
+		v.compare(path+".compare", m.Compare)
+	}
 	if m.Percent != nil && *m.Percent == 0 {
 		v.at(path+".percent", code, "a mirror of 0 % copies nothing", "remove mirror, or give a percent above 0")
 	}

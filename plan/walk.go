@@ -81,6 +81,7 @@ func init() {
 		reflect.TypeFor[Bake]():      (*walker).bake,
 		reflect.TypeFor[instant]():   (*walker).instant,
 		reflect.TypeFor[NotBefore](): (*walker).notBefore,
+		reflect.TypeFor[Date]():      (*walker).date,
 	}
 }
 

@@ -92,10 +92,11 @@ func forms(t *testing.T) crd.PackageOverride {
 		}
 		set("Duration", apiextensions.JSONSchemaProps{Type: "string", MinLength: new(int64(2)), Pattern: durationPattern})
 		set("Percent", apiextensions.JSONSchemaProps{Type: "number", Minimum: new(0.0), Maximum: new(100.0)})
+		set("Date", apiextensions.JSONSchemaProps{Type: "string", Pattern: datePattern})
 		// One duration or a map: a structural schema cannot say that.
 		set("Bake", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
 		set("NotBefore", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
-		for _, name := range []string{"OnBreach", "Depth", "Dest", "Promotion"} {
+		for _, name := range []string{"OnBreach", "Depth", "Dest", "Promotion", "Absent"} {
 			s := apiextensions.JSONSchemaProps{Type: "string"}
 			for _, w := range words[name] {
 				b, err := json.Marshal(w)

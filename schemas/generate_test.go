@@ -24,11 +24,17 @@ const durationPattern = `^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-
 // timePattern is a time as of RFC 3339.
 const timePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`
 
+// datePattern is a day.
+const datePattern = `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+
 // scalars are the types with a form of their own in files.
 var scalars = map[reflect.Type]func() object{
 	reflect.TypeFor[plan.Duration](): duration,
 	reflect.TypeFor[plan.Percent](): func() object {
 		return object{"type": "number", "minimum": 0, "maximum": 100}
+	},
+	reflect.TypeFor[plan.Date](): func() object {
+		return object{"type": "string", "pattern": datePattern}
 	},
 	reflect.TypeFor[plan.Bake](): func() object {
 		return orByPercent(duration())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,7 @@ it, or above everything for the whole file.`,
 			args = []string{"."}
 		}
 		f := a.readPlans(args)
-		f.lint()
+		f.lint(a.now())
 		// Where nothing could be read there is nothing to sum up.
 		if len(f.docs) > 0 || len(f.problems) > 0 || out.value != formatText {
 			if err := a.reportValidation(f, out); err != nil {
@@ -79,14 +80,14 @@ it, or above everything for the whole file.`,
 
 // lint adds the warnings of the plans that have no errors: those of a plan that
 // was read by halves would be about what is missing.
-func (f *planFiles) lint() {
+func (f *planFiles) lint(now time.Time) {
 	var known []plan.Key
 	if f.folders {
 		known = f.keys()
 	}
 	for _, d := range f.docs {
 		if !plan.HasErrors(f.of(d.File)) {
-			f.problems = append(f.problems, lint.CheckAmong(d, known)...)
+			f.problems = append(f.problems, lint.CheckAt(d, known, now)...)
 		}
 	}
 	plan.Sort(f.problems)

@@ -21,6 +21,7 @@ const (
 	NoRollbackGate     = "no-rollback-gate"
 	LegacySilent       = "legacy-silent"
 	UnknownPlan        = "unknown-plan"
+	RuleExpires        = "rule-expires"
 	UnusedIgnore       = "unused-ignore"
 	BadIgnore          = "bad-ignore"
 )
@@ -51,6 +52,7 @@ var codes = []Code{
 	{Code: NoRollbackGate, Meaning: "the phase sends traffic to modern and nothing would take it back"},
 	{Code: LegacySilent, Meaning: "a gate reads a signal of legacy at a stop where legacy gets no traffic"},
 	{Code: UnknownPlan, Meaning: "a gate reads a plan that is in none of the files, where folders are checked"},
+	{Code: RuleExpires, Meaning: "a rule of mirror.compare has expired, or does so within 30 days"},
 	{Code: UnusedIgnore, Meaning: "an ignore comment ignores nothing", Fixed: true},
 	{Code: BadIgnore, Meaning: "an ignore comment has no reason, or names no code that can be ignored", Fixed: true},
 }

@@ -75,9 +75,9 @@ func (c *comment) fault() (message, hint string) {
 }
 
 // ignore drops the warnings that the comments of the file name, and adds those
-// of the comments themselves. Where not all plans are known, there may be plans
-// that an unknown-plan speaks of.
-func ignore(doc *plan.Document, ps []plan.Problem, known bool) []plan.Problem {
+// of the comments themselves. Of the codes in unknown there may be warnings that
+// nobody looked for.
+func ignore(doc *plan.Document, ps []plan.Problem, unknown map[string]bool) []plan.Problem {
 	comments := ignoreComments(doc.Source)
 	if len(comments) == 0 {
 		return ps
@@ -99,7 +99,7 @@ func ignore(doc *plan.Document, ps []plan.Problem, known bool) []plan.Problem {
 		switch {
 		case message != "":
 			out = append(out, c.problem(doc.File, BadIgnore, message, hint))
-		case !c.used && (known || c.code != UnknownPlan):
+		case !c.used && !unknown[c.code]:
 			out = append(out, c.problem(doc.File, UnusedIgnore, fmt.Sprintf("there is no %s here to ignore", c.code), c.where()))
 		}
 	}

@@ -20,11 +20,18 @@ func Check(doc *plan.Document) []plan.Problem { return CheckAmong(doc, nil) }
 // CheckAmong is Check where all plans of the repository are known: it also judges
 // which of them gates read. Nil: they are not known.
 func CheckAmong(doc *plan.Document, plans []plan.Key) []plan.Problem {
+	return CheckAt(doc, plans, time.Time{})
+}
+
+// CheckAt is CheckAmong at a time: it also judges which rules expire soon. Zero: the
+// time is not known.
+func CheckAt(doc *plan.Document, plans []plan.Key, now time.Time) []plan.Problem {
 	var ps []plan.Problem
-	for _, f := range analyse(doc.Plan, plans) {
+	for _, f := range append(analyse(doc.Plan, plans), expiring(doc.Plan, now)...) {
 		ps = append(ps, f.problem(doc))
 	}
-	ps = ignore(doc, ps, plans != nil)
+	unknown := map[string]bool{UnknownPlan: plans == nil, RuleExpires: now.IsZero()}
+	ps = ignore(doc, ps, unknown)
 	plan.Sort(ps)
 	return ps
 }

@@ -63,13 +63,15 @@ type Rule struct {
 	Translate string `json:"translate,omitempty"`
 }
 
-// Mirror copies requests to modern, whose answers are dropped.
+// Mirror copies requests to modern, whose answers reach nobody.
 type Mirror struct {
 	// Percent of the requests that are copied, drawn for each.
 	Percent plan.Percent `json:"percent"`
 	// Unsafe: requests that are not safe are copied too. Else only GET, HEAD
 	// and OPTIONS are.
 	Unsafe bool `json:"unsafe,omitempty"`
+	// Compare judges modern's answers by legacy's; nil: they are dropped.
+	Compare *plan.Comparison `json:"compare,omitempty"`
 }
 
 // Mark is what lets a lost record be rebuilt from the file: since when the

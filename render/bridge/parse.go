@@ -223,6 +223,10 @@ func (r Rule) checkMirror() error {
 		return errors.New("requests to modern would be sent there twice")
 	case m.Unsafe && r.To == plan.ToSplit:
 		return errors.New("of a split, unsafe requests would be carried out on modern twice")
+	case m.Compare != nil:
+		if err := m.Compare.Check(); err != nil {
+			return fmt.Errorf("compare: %w", err)
+		}
 	}
 	return nil
 }

@@ -86,6 +86,9 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 			c.Rules[1].Translate = "x"
 			c.Translations = map[string]plan.Translation{"x": {Response: &plan.ResponseMapping{Headers: map[string]string{"Content-Length": "1"}}}}
 		}},
+		{"compare: rules[0].path: expected . or [", func(c *bridge.Config) {
+			c.Rules[1].Mirror = &bridge.Mirror{Percent: 1, Compare: &plan.Comparison{Rules: []plan.CompareRule{{Path: "$a", IDs: true}}}}
+		}},
 		{"matches no path that it could replace", func(c *bridge.Config) { c.Rules[0].Match, c.Rules[0].Rewrite = nil, &plan.Rewrite{Path: "/x"} }},
 		{`rewrite: path: "x" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "x"} }},
 		{`rewrite: path: "/x?y" is no path`, func(c *bridge.Config) { c.Rules[0].Rewrite = &plan.Rewrite{Path: "/x?y"} }},

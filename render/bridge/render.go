@@ -57,7 +57,7 @@ func ruleOf(r render.Rule) Rule {
 		out.Match = &r.Match
 	}
 	if m := r.Mirror; m != nil {
-		out.Mirror = &Mirror{Percent: 100, Unsafe: m.AllowUnsafe != ""}
+		out.Mirror = &Mirror{Percent: 100, Unsafe: m.AllowUnsafe != "", Compare: m.Compare}
 		if m.Percent != nil {
 			out.Mirror.Percent = *m.Percent
 		}

@@ -84,6 +84,29 @@ func TestTheTranslationsOfTheReadmeAreGood(t *testing.T) {
 	}
 }
 
+// TestTheComparisonOfTheReadmeIsGood: its routes, as those of a plan's phase.
+func TestTheComparisonOfTheReadmeIsGood(t *testing.T) {
+	_, section, _ := strings.Cut(read(t, "README.md"), "**Compare answers.**")
+	routes := strings.ReplaceAll(block(t, section, "yaml"), "\n", "\n      ")
+	src := `apiVersion: changeover.dev/v1alpha1
+kind: MigrationPlan
+metadata: {name: orders}
+spec:
+  position: {phase: validation}
+  backends: {legacy: {url: "http://127.0.0.1:8080"}, modern: {url: "http://127.0.0.1:8000"}}
+  gateway: {bridge: {}}
+  phases:
+    - name: validation
+      ` + routes + "\n"
+	doc, problems := plan.Decode("README.md", []byte(src))
+	for _, p := range slices.Concat(problems, gates.Check(doc), lint.Check(doc)) {
+		t.Errorf("the comparison of the README has a problem:\n%s", p.Render())
+	}
+	if c := doc.Plan.Spec.Phases[0].Routes[0].Mirror; c == nil || c.Compare == nil || len(c.Compare.Rules) != 6 {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestTheKubernetesPlanOfTheReadmeIsGood(t *testing.T) {
 	_, section, ok := strings.Cut(read(t, "README.md"), "\n## Kubernetes\n")
 	if !ok {

@@ -82,7 +82,7 @@ func declare(fs *flag.FlagSet, o *Options, version *bool) (tokenFile, trusted *s
 	fs.DurationVar(&o.Reread, "reread", 2*time.Second, "read the config file this often even without a sign of a change")
 	fs.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` for the traffic, HTTP/1.1 and h2c")
 	fs.StringVar(&o.Admin, "admin", "127.0.0.1:8081", "`ADDRESS` for /metrics, /healthz, the version and /debug/pprof")
-	tokenFile = fs.String("admin-token-file", "", "`FILE` with the bearer token for /metrics, /clients and /debug/pprof; required where --admin is not loopback")
+	tokenFile = fs.String("admin-token-file", "", "`FILE` with the bearer token for /metrics, /clients, /shadow and /debug/pprof; required where --admin is not loopback")
 	trusted = fs.String("trusted-proxies", "", "comma-separated `CIDRs` of proxies whose X-Forwarded-For counts")
 	fs.DurationVar(&o.Limits.Dial, "dial-timeout", 5*time.Second, "to connect to a backend")
 	fs.DurationVar(&o.Limits.Header, "response-header-timeout", time.Minute, "for a backend to begin its answer")

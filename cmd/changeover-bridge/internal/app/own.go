@@ -93,6 +93,7 @@ func (b *Bridge) admin() http.Handler {
 	mux.HandleFunc("GET "+bridge.ReservedPrefix, b.own)
 	mux.Handle("GET /metrics", b.guarded(promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{Registry: b.registry})))
 	mux.Handle("GET "+bridge.ClientsPath, b.guarded(http.HandlerFunc(b.clients)))
+	mux.Handle("GET "+bridge.ShadowPath, b.guarded(http.HandlerFunc(b.shadow)))
 	mux.Handle("GET /debug/pprof/", b.guarded(http.HandlerFunc(pprof.Index)))
 	mux.Handle("GET /debug/pprof/cmdline", b.guarded(http.HandlerFunc(pprof.Cmdline)))
 	mux.Handle("GET /debug/pprof/profile", b.guarded(http.HandlerFunc(pprof.Profile)))
@@ -111,6 +112,18 @@ func (b *Bridge) clients(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(c) // the client may have left
+}
+
+// shadow tells how modern's answers compare with legacy's.
+func (b *Bridge) shadow(w http.ResponseWriter, _ *http.Request) {
+	s, ok := b.proxy.Shadow()
+	if !ok {
+		http.Error(w, "changeover-bridge: nothing is compared: there is no config yet, or no route of the stop has mirror.compare", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(s) // the client may have left
 }
 
 func (b *Bridge) guarded(h http.Handler) http.Handler {

@@ -75,8 +75,10 @@ func TestTheAdminTokenGuardsMetricsAndProfiles(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, path := range []string{"/metrics", bridge.ClientsPath, "/debug/pprof/", "/debug/pprof/cmdline"} {
-		if none, wrong, right := ask(path, ""), ask(path, "secrets"), ask(path, "secret"); none != 401 || wrong != 401 || right != 200 {
+	for path, want := range map[string]int{
+		"/metrics": 200, bridge.ClientsPath: 200, bridge.ShadowPath: 503 /* nothing is compared */, "/debug/pprof/": 200, "/debug/pprof/cmdline": 200,
+	} {
+		if none, wrong, right := ask(path, ""), ask(path, "secrets"), ask(path, "secret"); none != 401 || wrong != 401 || right != want {
 			t.Errorf("%s answers %d without, %d with a wrong, %d with the right token", path, none, wrong, right)
 		}
 	}

@@ -43,6 +43,7 @@ func newBridge(o Options, log *slog.Logger) *Bridge {
 	b.proxy = proxy.New(proxy.Options{
 		Limits: o.Limits, TrustedProxies: o.TrustedProxies, ClientsBy: o.ClientsBy, Metrics: proxy.NewMetrics(reg), Log: log,
 	})
+	reg.MustRegister(b.proxy.ShadowMetrics())
 	if !o.ClientsBy.None() {
 		b.countClients()
 	}

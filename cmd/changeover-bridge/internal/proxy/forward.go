@@ -60,6 +60,7 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	}
 	if e.mirror != nil {
 		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
+		e.judge(pr)
 	}
 	behind(pr.Out, pr.In, e.side.url)
 	if e.translated != nil {
@@ -71,6 +72,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		e.copied.client, e.copied.unsafe, e.copied.translated = pr.In, e.unsafe, translation.Copy(pr.In, e.translation)
 	default:
 		behind(e.copied.request, pr.In, e.mirror.url)
+	}
+	if e.copied != nil {
+		e.copied.judged.repeatable(pr.Out)
 	}
 }
 
@@ -126,6 +130,9 @@ func modifyResponse(res *http.Response) error {
 	}
 	res.Header.Set(bridge.HeaderSide, string(e.side.side))
 	e.code = res.StatusCode
+	if e.copied != nil {
+		e.copied.judged.legacy(res)
+	}
 	if e.copied != nil && e.copied.body == nil {
 		e.copied.send() // the answer has begun, and may go on for hours
 	}

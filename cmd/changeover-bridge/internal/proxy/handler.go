@@ -40,6 +40,7 @@ type Handler struct {
 	metrics *Metrics
 	log     *slog.Logger
 	proxy   *httputil.ReverseProxy
+	compare comparing
 
 	swap    sync.Mutex // held by Serve
 	serving atomic.Pointer[serving]
@@ -54,6 +55,8 @@ type serving struct {
 	// mirror sends copies to modern; nil where no rule has any.
 	mirror  *mirror
 	mirrors []mirrorMeter // by rule
+	// shadows compare the answers to copies; nil where no rule asks for it.
+	shadows *shadows
 	splits  splits
 	// clients of the plan; nil where nobody is counted.
 	clients *clients.Counter
@@ -67,7 +70,7 @@ type side struct {
 
 // New returns a Handler without a config.
 func New(o Options) *Handler {
-	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, metrics: o.Metrics, log: o.Log}
+	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, metrics: o.Metrics, log: o.Log, compare: newComparing()}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      bySide{},
@@ -113,9 +116,13 @@ func (h *Handler) Serve(c bridge.Config) error {
 		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
 	}
 	s.mirror, s.mirrors = h.mirror(old, s), h.metrics.mirrors(c)
+	if s.shadows, err = h.shadowsOf(old, s); err != nil {
+		return fmt.Errorf("serve config: %w", err)
+	}
 	s.clients = h.counter(old, c)
 	h.serving.Store(s)
 	if old != nil {
+		old.shadows.leave(s.shadows)
 		if old.mirror != nil && old.mirror != s.mirror {
 			old.mirror.transport.CloseIdleConnections()
 		}
@@ -200,6 +207,8 @@ type exchange struct {
 	copied  *copied
 	// unsafe copies are allowed.
 	unsafe bool
+	// shadow compares the answer to the copy with this one; nil: nothing does.
+	shadow *shadowOf
 }
 
 type exchangeKey struct{}
@@ -242,6 +251,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if choice.Mirror {
 		e.mirror, e.mirrors = s.mirror, s.mirrors[choice.Rule]
 		e.unsafe = s.config.Rules[choice.Rule].Mirror.Unsafe
+		if s.shadows != nil {
+			e.shadow = s.shadows.byRule[choice.Rule]
+		}
 	}
 	if !e.side.enter() {
 		e.code = http.StatusServiceUnavailable
@@ -266,6 +278,7 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {
 		e.side.sideMeter.inFlight.Dec()
 		if e.copied != nil {
 			e.copied.send()
+			e.copied.judged.end()
 		}
 		// The proxy panics to break off an answer that it cannot finish.
 		switch {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -66,6 +67,9 @@ func newMirror(b *backend, log *slog.Logger) *mirror {
 	}
 }
 
+// errUntranslated is of an answer to a copy.
+var errUntranslated = errors.New("translate the answer")
+
 // copied is a request that goes to modern as well.
 type copied struct {
 	to    *mirror
@@ -81,6 +85,8 @@ type copied struct {
 	client     *http.Request
 	// unsafe: a translation may make a request of it that is not safe.
 	unsafe bool
+	// judged compares the answer with legacy's; nil: it is dropped.
+	judged *judged
 }
 
 // prepare makes the copy of an outbound request; nil where it is to be none: too
@@ -119,6 +125,7 @@ func (c *copied) send() {
 		kept, why := c.body.take()
 		if why != "" {
 			c.meter.count(why)
+			c.judged.dropped(why)
 			<-c.to.slots
 			return
 		}
@@ -140,13 +147,14 @@ func (c *copied) carry() {
 	}
 	start := time.Now()
 	res, err := c.to.transport.RoundTrip(c.request.WithContext(ctx))
-	if err == nil {
-		_, err = io.CopyN(io.Discard, res.Body, mirrorAnswer)
-		if err == io.EOF { //nolint:errorlint // CopyN returns it as it is
-			err = nil
+	took := time.Since(start)
+	if err == nil && c.judged != nil && c.translated != nil {
+		if err = c.translated.Answer(ctx, res); err != nil { // it is compared as callers would see it
+			_ = res.Body.Close()
+			err = fmt.Errorf("%w: %w", errUntranslated, err)
 		}
-		_ = res.Body.Close()
 	}
+	err = c.judged.modern(res, err, took)
 	if err != nil {
 		c.meter.count(mirrorFailed)
 		c.to.logged.Do(func() {
@@ -169,6 +177,7 @@ func (c *copied) translate() bool {
 	}
 	if err != nil {
 		c.meter.count(mirrorUntranslated)
+		c.judged.dropped(mirrorUntranslated)
 		c.to.logged.Do(func() {
 			c.to.log.Warn("the copy of a request was not translated", "method", c.request.Method, "path", c.request.URL.Path, "err", err.Error())
 		})

@@ -37,6 +37,7 @@ func newFixture(t testing.TB, legacy, modern string, o proxy.Options, rules ...b
 	o.Metrics = proxy.NewMetrics(f.registry)
 	o.Log = slog.New(slog.DiscardHandler)
 	f.Handler = proxy.New(o)
+	f.registry.MustRegister(f.ShadowMetrics())
 	f.serve(configOf(t, legacy, modern, rules...))
 	s := httptest.NewUnstartedServer(f)
 	s.Config.Protocols = new(http.Protocols)

@@ -37,17 +37,23 @@ func TestAShadowCostsCallersNothing(t *testing.T) {
 		}).URL,
 		"gone": "http://" + nowhere(t),
 	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t, backend(t, answer).URL, modern, proxy.Options{},
-				matching("/plain", shadow(nil)), matching("/shadow", shadow(&bridge.Mirror{Percent: 100})), bridge.Rule{To: plan.ToLegacy})
-			with, without := askInPairs(t, f.url, pairs)
-			low, ratio, high := ratioOfP99(with, without)
-			t.Logf("modern %s: p50 %s with, %s without; p99 %s with, %s without: %.3f times, 95 %% interval %.3f to %.3f",
-				name, quantile(with, 0.5), quantile(without, 0.5), quantile(with, 0.99), quantile(without, 0.99), ratio, low, high)
-			if low > most { // worse beyond doubt
-				t.Errorf("with a shadow callers wait %.3f times as long (%.3f to %.3f), want at most %.2f", ratio, low, high, most)
-			}
-		})
+		for kind, comparison := range map[string]*plan.Comparison{"copied": nil, "compared": {Baseline: new(plan.Percent(5))}} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				costs(t, backend(t, answer).URL, modern, &bridge.Mirror{Percent: 100, Compare: comparison}, pairs, most)
+			})
+		}
+	}
+}
+
+func costs(t *testing.T, legacy, modern string, mirror *bridge.Mirror, pairs int, most float64) {
+	f := newFixture(t, legacy, modern, proxy.Options{},
+		matching("/plain", shadow(nil)), matching("/shadow", shadow(mirror)), bridge.Rule{To: plan.ToLegacy})
+	with, without := askInPairs(t, f.url, pairs)
+	low, ratio, high := ratioOfP99(with, without)
+	t.Logf("p50 %s with, %s without; p99 %s with, %s without: %.3f times, 95 %% interval %.3f to %.3f",
+		quantile(with, 0.5), quantile(without, 0.5), quantile(with, 0.99), quantile(without, 0.99), ratio, low, high)
+	if low > most { // worse beyond doubt
+		t.Errorf("with a shadow callers wait %.3f times as long (%.3f to %.3f), want at most %.2f", ratio, low, high, most)
 	}
 }
 
