@@ -87,33 +87,42 @@ func (a *app) clients(ctx context.Context, f *clientsFlags) error {
 
 // askClients asks one bridge.
 func askClients(ctx context.Context, url, token string) (out bridge.Clients, err error) {
+	b, err := askBridge(ctx, strings.TrimSuffix(url, "/")+bridge.ClientsPath, token)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return out, fmt.Errorf("ask the bridge on %s: %w; is it of another version than this command?", url, err)
+	}
+	return out, nil
+}
+
+// askBridge asks the admin address of a bridge.
+func askBridge(ctx context.Context, url, token string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(url, "/")+bridge.ClientsPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return out, fmt.Errorf("ask the bridge: %w", err)
+		return nil, fmt.Errorf("ask the bridge: %w", err)
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return out, fmt.Errorf("ask the bridge: %w", err)
+		return nil, fmt.Errorf("ask the bridge: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	switch {
 	case err != nil:
-		return out, fmt.Errorf("ask the bridge on %s: %w", url, err)
+		return nil, fmt.Errorf("ask the bridge on %s: %w", url, err)
 	case resp.StatusCode == http.StatusUnauthorized:
-		return out, fmt.Errorf("ask the bridge on %s: it wants its admin token: give --bridge-token-file", url)
+		return nil, fmt.Errorf("ask the bridge on %s: it wants its admin token: give --bridge-token-file", url)
 	case resp.StatusCode != http.StatusOK:
-		return out, fmt.Errorf("ask the bridge on %s: %s: %s", url, resp.Status, printable(strings.TrimSpace(string(b))))
+		return nil, fmt.Errorf("ask the bridge on %s: %s: %s", url, resp.Status, printable(strings.TrimSpace(string(b))))
 	}
-	if err := json.Unmarshal(b, &out); err != nil {
-		return out, fmt.Errorf("ask the bridge on %s: %w; is it of another version than this command?", url, err)
-	}
-	return out, nil
+	return b, nil
 }
 
 // rowsOf adds up what bridges say; side: of that one alone.

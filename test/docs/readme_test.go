@@ -88,6 +88,8 @@ func TestTheTranslationsOfTheReadmeAreGood(t *testing.T) {
 func TestTheComparisonOfTheReadmeIsGood(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "README.md"), "**Compare answers.**")
 	routes := strings.ReplaceAll(block(t, section, "yaml"), "\n", "\n      ")
+	_, below, _ := strings.Cut(section, "Gates read the metrics:")
+	signals := strings.ReplaceAll(block(t, below, "yaml"), "\n", "\n  ")
 	src := `apiVersion: changeover.dev/v1alpha1
 kind: MigrationPlan
 metadata: {name: orders}
@@ -95,8 +97,10 @@ spec:
   position: {phase: validation}
   backends: {legacy: {url: "http://127.0.0.1:8080"}, modern: {url: "http://127.0.0.1:8000"}}
   gateway: {bridge: {}}
+  ` + signals + `
   phases:
     - name: validation
+      gates: {advance: [{name: same, expr: signal.matchRate > 0.995}, {name: enough, expr: signal.coverage > 0.5}]}
       ` + routes + "\n"
 	doc, problems := plan.Decode("README.md", []byte(src))
 	for _, p := range slices.Concat(problems, gates.Check(doc), lint.Check(doc)) {
