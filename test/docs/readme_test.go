@@ -211,6 +211,9 @@ func checkCommand(t *testing.T, bin, doc, program, args string) {
 	var sub []string
 	if words := strings.Fields(args); program == "changeover" && len(words) > 0 {
 		sub = words[:1]
+		if len(words) > 1 && regexp.MustCompile(`^[a-z]+$`).MatchString(words[1]) {
+			sub = words[:2] // such as `shadow report`
+		}
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, program), append(sub, "--help")...)
 	out, err := cmd.CombinedOutput()
