@@ -61,6 +61,7 @@ func newVars(ctx context.Context, s *Snapshot, p *Program) *vars {
 		}
 	}
 	v.beside(p)
+	v.bridges()
 	return v
 }
 
@@ -119,6 +120,10 @@ func (v *vars) ResolveName(name string) (any, bool) {
 		return v.approvals, true
 	case "commit":
 		return map[string]any{"author": v.facts.Commit.Author, "time": v.facts.Commit.Time}, true
+	case "clients":
+		return v.facts.Bridges.clients(), true
+	case "shadow":
+		return v.facts.Bridges.shadow(), true
 	case "now":
 		return v.now, true
 	}

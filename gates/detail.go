@@ -38,6 +38,8 @@ func (e *evaluation) describe() string {
 			parts = append(parts, "declared="+f.Declared.String())
 		case "health":
 			parts = append(parts, fmt.Sprintf("health.cluster=%t, health.gateway=%t", f.Health.Cluster, f.Health.Gateway))
+		case "clients", "shadow":
+			parts = append(parts, f.Bridges.describe(name))
 		case "commit":
 			parts = append(parts, f.Commit.describe())
 		}

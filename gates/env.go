@@ -44,6 +44,8 @@ const (
 	healthType    = "changeover.Health"
 	commitType    = "changeover.Commit"
 	planType      = "changeover.Plan"
+	clientsType   = "changeover.Clients"
+	shadowType    = "changeover.Shadow"
 )
 
 // objectFields are the fields of the object types that are the same in every
@@ -53,6 +55,8 @@ var objectFields = map[string]map[string]*cel.Type{
 	sinceType:    {"since": cel.TimestampType, "age": cel.DurationType},
 	healthType:   {"cluster": cel.BoolType, "gateway": cel.BoolType},
 	commitType:   {"author": cel.StringType, "time": cel.TimestampType},
+	clientsType:  {"legacy": cel.IntType, "modern": cel.IntType},
+	shadowType:   {"matchRate": cel.DoubleType, "coverage": cel.DoubleType, "comparisons": cel.IntType},
 	planType: {
 		"phase": cel.StringType, "percent": cel.DoubleType, "declared": cel.ObjectType(positionType),
 		"complete": cel.BoolType, "state": cel.StringType,
@@ -74,13 +78,15 @@ var variables = map[string]*cel.Type{
 	"health":   cel.ObjectType(healthType),
 	"plans":    cel.MapType(cel.StringType, cel.ObjectType(planType)),
 	"commit":   cel.ObjectType(commitType),
+	"clients":  cel.ObjectType(clientsType),
+	"shadow":   cel.ObjectType(shadowType),
 	"now":      cel.TimestampType,
 
 	"approvals": cel.MapType(cel.StringType, cel.IntType),
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "commit", "now"}
+var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "clients", "shadow", "commit", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -103,6 +109,9 @@ type declared struct {
 	signals, series, baselines, objects, roles []string
 	// plan is the name of the plan itself.
 	plan string
+	// untold are the facts that only bridges tell, with the reason why they do not
+	// for this plan.
+	untold map[string]string
 	// points is how many values the series of a signal has.
 	points map[string]int
 }
@@ -116,6 +125,9 @@ func declaredBy(p *plan.Plan) declared {
 		baselines: slices.Sorted(maps.Keys(s.Baselines)),
 		objects:   slices.Sorted(maps.Keys(s.Objects)),
 		points:    map[string]int{},
+	}
+	if s.Gateway == nil || s.Gateway.Bridge == nil {
+		d.untold = map[string]string{"clients": "only a bridge counts clients", "shadow": "only a bridge compares answers"}
 	}
 	for _, name := range d.signals {
 		if n := s.Signals[name].Points(); n > 0 {

@@ -8,7 +8,7 @@ import (
 )
 
 // timeless are the facts that do not change as time passes.
-var timeless = []string{"commit", "declared", "health", "position"}
+var timeless = []string{"clients", "commit", "declared", "health", "position", "shadow"}
 
 // Steady tells from when on the results of a request hang on the time no more:
 // later, what is sampled and the facts being the same, so are they. It is for

@@ -129,6 +129,7 @@ type Facts struct {
 	// Approvals for the stop that is entered next.
 	Approvals Approvals
 	Commit    Commit
+	Bridges   Bridges
 }
 
 // PlanState is how another plan stands.

@@ -344,9 +344,16 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		in.Due = due.Due(leaves, snap)
 	}
 	stands := w.others(others) // after the sampling, which takes time
+	var told *gates.Bridges
 	for i, want := range wants {
 		snap.Facts = in.Facts(want)
 		snap.Facts.Plans = stands
+		if progs[i].ReadsBridges([]gates.Request{want.Request}) {
+			if told == nil {
+				told = w.askBridges(ctx, in)
+			}
+			snap.Facts.Bridges = *told
+		}
 		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}

@@ -142,6 +142,13 @@ type Splitter interface {
 	Split(ctx context.Context, p *plan.Plan, stop plan.Position) ([]split.Reading, error)
 }
 
+// Teller is a gateway that knows what gates ask of bridges.
+type Teller interface {
+	// Tell reads it from every replica. What not all of them tell is nil, with
+	// the reason why.
+	Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.Bridges
+}
+
 // TrafficState is what a gateway was seen to serve.
 type TrafficState struct {
 	// Mark as it stands in the written config; nil where there is none.

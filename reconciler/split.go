@@ -181,3 +181,20 @@ func unknownErr(p gates.Point) error {
 	}
 	return errors.New(p.Unknown)
 }
+
+// askBridges is what the bridges of the plan tell gates.
+func (w *worker) askBridges(ctx context.Context, in *decide.Input) *gates.Bridges {
+	p := in.Applied.Plan
+	if p == nil {
+		return new(gates.NoBridges("no stop was entered yet"))
+	}
+	t, ok := w.traffic(p).(Teller)
+	if !ok {
+		return new(gates.NoBridges("the daemon was started without a bridge"))
+	}
+	out := &gates.Bridges{}
+	if err := guarded(w.log, "ask the bridges", func() error { *out = t.Tell(ctx, p, in.Now); return nil }); err != nil {
+		return new(gates.NoBridges(err.Error()))
+	}
+	return out
+}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -156,4 +158,41 @@ func TestSignalsTellHowRequestsAreSplit(t *testing.T) {
 	g.await("not known", func(s reconciler.Status) bool {
 		return s.Split != nil && strings.Contains(s.Split.Unread, "signal.toModern: ") && s.Split.Requests.Total() == 0
 	})
+}
+
+// telling is a bridge that tells who called.
+type telling struct {
+	*fakes.Traffic
+	legacy atomic.Int64
+}
+
+func (b *telling) Tell(context.Context, *plan.Plan, time.Time) gates.Bridges {
+	if b.legacy.Load() < 0 {
+		return gates.NoBridges("it cannot be reached")
+	}
+	return gates.Bridges{Clients: &gates.Clients{Legacy: int(b.legacy.Load())}}
+}
+
+// The way on is open when nobody calls legacy any more.
+func TestAGateReadsWhatBridgesTell(t *testing.T) {
+	g := newRig(t)
+	b := &telling{Traffic: g.traffic}
+	b.legacy.Store(-1)
+	g.wrap = func(o *reconciler.Options) { o.Bridge = b }
+	g.write("shop.yaml", strings.NewReplacer("gateway: {nginx: {}}", "gateway: {bridge: {}}",
+		`"signal.errors < 0.01"`, `"clients.legacy == 0"`).Replace(shopPlan))
+	g.commit("the way on is open when nobody calls legacy")
+	g.start()
+	g.raise("gradual@25")
+	held := func(r decide.Reason, words string) {
+		t.Helper()
+		g.await(string(r), func(s reconciler.Status) bool {
+			return s.Effective.String() == "gradual@10" && s.Decision.Reason == r && strings.Contains(s.Decision.Message, words)
+		})
+	}
+	held(decide.GateNoData, "it cannot be reached")
+	b.legacy.Store(3)
+	held(decide.GateFailed, "clients.legacy=3")
+	b.legacy.Store(0)
+	g.awaitSteady("gradual@25")
 }

@@ -67,26 +67,31 @@ func readingOf(url string, a bridge.Split, r bridge.SplitRoute, percent plan.Per
 
 // askSplit asks one replica.
 func (g *Gateway) askSplit(ctx context.Context, base, name string) (out bridge.Split, err error) {
+	return out, g.askJSON(ctx, base, bridge.SplitPath(name), &out)
+}
+
+// askJSON asks one replica for what it tells at a path.
+func (g *Gateway) askJSON(ctx context.Context, base, path string, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Probe)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+bridge.SplitPath(name), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
-		return out, fmt.Errorf("ask %s: %w", base, err)
+		return fmt.Errorf("ask %s: %w", base, err)
 	}
 	res, err := g.o.HTTP.Do(req)
 	if err != nil {
-		return out, fmt.Errorf("%s %s", base, plainly(err))
+		return fmt.Errorf("%s %s", base, plainly(err))
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxSplit))
 	switch {
 	case err != nil:
-		return out, fmt.Errorf("%s %s", base, plainly(err))
+		return fmt.Errorf("%s %s", base, plainly(err))
 	case res.StatusCode != http.StatusOK:
-		return out, fmt.Errorf("%s answers with status %d: it serves another plan, or is of an older release", base, res.StatusCode)
+		return fmt.Errorf("%s answers with status %d: it serves another plan, or is of an older release", base, res.StatusCode)
 	}
-	if err := json.Unmarshal(body, &out); err != nil {
-		return out, fmt.Errorf("%s does not say how it splits: is it of another release?", base)
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("%s does not answer in the form that is wanted: is it of another release?", base)
 	}
-	return out, nil
+	return nil
 }

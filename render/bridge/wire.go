@@ -31,6 +31,27 @@ func VersionPath(name string) string { return ReservedPrefix + name + "/version"
 // that name, as Split in JSON.
 func SplitPath(name string) string { return ReservedPrefix + name + "/split" }
 
+// FactsPath is where a bridge tells what gates read of it for the plan of that
+// name, as Facts in JSON.
+func FactsPath(name string) string { return ReservedPrefix + name + "/facts" }
+
+// Facts are what gates read of one bridge: numbers alone, no names.
+type Facts struct {
+	// Clients within the last hour; nil where they are not counted.
+	Clients *RecentClients `json:"clients,omitempty"`
+	// Shadow is the sum of the comparisons of all routes; nil where the stop
+	// compares nothing.
+	Shadow *ShadowCounts `json:"shadow,omitempty"`
+}
+
+// RecentClients are how many called each side within the last hour, or since the
+// counting began.
+type RecentClients struct {
+	Since  time.Time `json:"since"`
+	Legacy int       `json:"legacy"`
+	Modern int       `json:"modern"`
+}
+
 // Bins is how many parts the buckets are counted by: one for each percent.
 const Bins = 100
 

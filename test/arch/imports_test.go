@@ -62,8 +62,9 @@ var table = []row{
 	{folders: []string{"reconciler/dir"}, ours: []string{"plan", "render", "reconciler/decide", "reconciler", "gates"}},
 	{folders: []string{"reconciler/git/signature"}},
 	{folders: []string{"reconciler/git"}, ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "reconciler/git/signature"}},
+	// A bridge tells what gates read.
 	{folders: []string{"reconciler/nginx", "reconciler/bridge"},
-		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler/split", "reconciler"}},
+		ours: []string{"plan", "gates", "render", "render/*", "reconciler/decide", "reconciler/split", "reconciler"}},
 	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
 		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},
 	{folders: []string{"cmd/changeover-bridge", "cmd/changeover-bridge/*"},

@@ -7,6 +7,7 @@ import (
 	"net/http/pprof"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -55,12 +56,31 @@ func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("changeover-bridge: no config yet; it waits for the daemon to write one\n"))
 	case r.URL.Path == bridge.SplitPath(c.Plan.Name):
 		b.split(w)
+	case r.URL.Path == bridge.FactsPath(c.Plan.Name):
+		b.facts(w)
 	case r.URL.Path != bridge.VersionPath(c.Plan.Name):
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte("changeover-bridge: nothing here; it serves " + bridge.VersionPath(c.Plan.Name) + "\n"))
 	default:
 		w.Write([]byte(c.Hash + "\n"))
 	}
+}
+
+// facts tells what gates read. It names nobody.
+func (b *Bridge) facts(w http.ResponseWriter) {
+	var f bridge.Facts
+	if since, ok := b.proxy.ClientsSince(); ok {
+		hour := time.Now().Add(-recent)
+		f.Clients = &bridge.RecentClients{Since: since, Legacy: b.proxy.RecentClients(plan.Legacy, hour), Modern: b.proxy.RecentClients(plan.Modern, hour)}
+	}
+	if s, ok := b.proxy.Shadow(); ok {
+		f.Shadow = &bridge.ShadowCounts{}
+		for _, e := range s.Endpoints {
+			f.Shadow.Add(e.ShadowCounts)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(f) // the client may have left
 }
 
 // split tells how requests were split. It names no caller.

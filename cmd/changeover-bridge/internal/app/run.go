@@ -209,8 +209,8 @@ func (b *Bridge) trafficServer(requests context.Context) *http.Server {
 				b.connections.Add(-1)
 			}
 		},
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    slog.NewLogLogger(b.log.Handler(), slog.LevelWarn),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/clients"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
 )
@@ -81,5 +82,41 @@ func TestTheBridgeCountsHowItSplits(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d requests after a new config, want 1", n)
+	}
+}
+
+func TestTheBridgeTellsWhatGatesRead(t *testing.T) {
+	ask := func(b *Bridge) (f bridge.Facts) {
+		w := httptest.NewRecorder()
+		b.admin().ServeHTTP(w, httptest.NewRequest("GET", bridge.FactsPath("so"), nil))
+		if err := json.Unmarshal(w.Body.Bytes(), &f); w.Code != 200 || err != nil {
+			t.Fatalf("it answers %d, %v: %s", w.Code, err, w.Body)
+		}
+		return f
+	}
+	if b, _ := newTestBridge(t, Options{}); ask(b).Clients != nil {
+		t.Error("nobody is counted, and it tells how many there are")
+	}
+	by, err := clients.ParseBy("address")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := newTestBridge(t, Options{ClientsBy: by})
+	want := map[plan.Side]int{}
+	seen := map[string]bool{}
+	for i := range 40 {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:4711", i)
+		r.Header.Set("X-Tenant", fmt.Sprint("tenant-", i))
+		w := httptest.NewRecorder()
+		b.traffic(w, r)
+		if side := w.Header().Get(bridge.HeaderSide); !seen[side+r.RemoteAddr] {
+			seen[side+r.RemoteAddr] = true
+			want[plan.Side(side)]++
+		}
+	}
+	got := ask(b).Clients
+	if got == nil || got.Since.IsZero() || got.Legacy != want[plan.Legacy] || got.Modern != want[plan.Modern] || got.Legacy+got.Modern != 40 {
+		t.Errorf("it tells %+v, want %v", got, want)
 	}
 }

@@ -111,6 +111,9 @@ func (c *Counter) Report() bridge.Clients {
 	return out
 }
 
+// Since is when the counting began.
+func (c *Counter) Since() time.Time { return c.since }
+
 // Recent is how many of the known clients of a side have called since a time.
 func (c *Counter) Recent(side plan.Side, since time.Time) (n int) {
 	t := c.sides[side]

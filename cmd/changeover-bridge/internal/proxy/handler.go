@@ -166,6 +166,16 @@ func (h *Handler) Clients() (out bridge.Clients, ok bool) {
 	return out, true
 }
 
+// ClientsSince is when the counting of clients began; ok is false where nobody is
+// counted.
+func (h *Handler) ClientsSince() (since time.Time, ok bool) {
+	s := h.serving.Load()
+	if s == nil || s.clients == nil {
+		return time.Time{}, false
+	}
+	return s.clients.Since(), true
+}
+
 // RecentClients are how many known clients a side has had since a time.
 func (h *Handler) RecentClients(side plan.Side, since time.Time) int {
 	if s := h.serving.Load(); s != nil && s.clients != nil {

@@ -1,0 +1,67 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/changeover-dev/changeover/gates"
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+var _ reconciler.Teller = (*Gateway)(nil)
+
+// clientsWindow is for how long a bridge must have counted before it can tell who
+// did not call.
+const clientsWindow = time.Hour
+
+// Tell sums up what all replicas tell. A client that calls through several counts
+// for each.
+func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.Bridges {
+	facts, failed := make([]bridge.Facts, len(g.o.URLs)), make([]error, len(g.o.URLs))
+	var wg sync.WaitGroup
+	for i, u := range g.o.URLs {
+		wg.Go(func() { failed[i] = g.askJSON(ctx, u, bridge.FactsPath(p.Metadata.Name), &facts[i]) })
+	}
+	wg.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return gates.NoBridges(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	var out gates.Bridges
+	out.Clients, out.NoClients = g.clients(facts, now)
+	out.Shadow, out.NoShadow = g.shadow(facts)
+	return out
+}
+
+func (g *Gateway) clients(facts []bridge.Facts, now time.Time) (*gates.Clients, string) {
+	out := &gates.Clients{}
+	for i, f := range facts {
+		switch {
+		case f.Clients == nil:
+			return nil, g.o.URLs[i] + " counts no clients: --clients-by is none"
+		case now.Sub(f.Clients.Since) < clientsWindow:
+			return nil, g.o.URLs[i] + " has counted clients for less than an hour"
+		}
+		out.Legacy += f.Clients.Legacy
+		out.Modern += f.Clients.Modern
+	}
+	return out, ""
+}
+
+func (g *Gateway) shadow(facts []bridge.Facts) (*gates.Shadow, string) {
+	var sum bridge.ShadowCounts
+	for i, f := range facts {
+		if f.Shadow == nil {
+			return nil, g.o.URLs[i] + " compares nothing at this stop: no route has mirror.compare"
+		}
+		sum.Add(*f.Shadow)
+	}
+	if sum.Compared() == 0 || sum.Eligible == 0 {
+		return nil, "nothing was compared yet"
+	}
+	return &gates.Shadow{MatchRate: sum.MatchRate(), Coverage: sum.Coverage(), Comparisons: sum.Compared()}, ""
+}
