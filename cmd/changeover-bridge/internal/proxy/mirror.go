@@ -28,6 +28,9 @@ const (
 	// mirrorBody is how much of a request's body is kept for its copy, in
 	// bytes; copies of larger requests are dropped. All together keep 64 MiB.
 	mirrorBody = 256 << 10
+	// mirrorDelay is how long a copy waits: legacy's answer is on its way to the
+	// caller then, and the copy takes no processor from it.
+	mirrorDelay = 2 * time.Millisecond
 	// mirrorTime is how long a copy may take, the whole answer included.
 	mirrorTime = 10 * time.Second
 	// mirrorAnswer is how much of an answer is read, so that the connection
@@ -133,10 +136,10 @@ func (c *copied) send() {
 		c.request.Body = io.NopCloser(bytes.NewReader(kept))
 		c.request.ContentLength, c.request.TransferEncoding = int64(len(kept)), nil
 	}
-	go func() {
+	time.AfterFunc(mirrorDelay, func() {
 		defer func() { <-c.to.slots }()
 		c.carry()
-	}()
+	})
 }
 
 func (c *copied) carry() {
