@@ -45,6 +45,8 @@ func TestRules(t *testing.T) {
 		"unordered, one less":               {[]plan.CompareRule{unordered}, `{"l":[1,2]}`, `{"l":[2]}`, "mismatched $.l[*]:missing"},
 		"unordered objects, the nearest": {[]plan.CompareRule{unordered}, `{"l":[{"k":"a","n":"x","s":"x"},{"k":"b","n":"y","s":"y"}]}`,
 			`{"l":[{"k":"b","n":"y","s":"z"},{"k":"a","n":"x","s":"x"}]}`, "mismatched $.l[*].s:value"},
+		"unordered objects, each has a nearest": {[]plan.CompareRule{unordered}, `{"l":[{"k":"a","n":"x","s":"x"},{"k":"b","n":"y","s":"y"}]}`,
+			`{"l":[{"k":"a","n":"x","s":"z"},{"k":"b","n":"y","s":"z"}]}`, "mismatched $.l[*].s:value"},
 		"unordered with ignored fields": {[]plan.CompareRule{unordered, ignoring("$.l[*].at")}, `{"l":[{"k":"a","at":"p"},{"k":"b","at":"q"}]}`,
 			`{"l":[{"k":"b","at":"r"},{"k":"a","at":"s"}]}`, "ignored"},
 		// 1.00 takes 1.005 first, and has to give it up for 1.01.
