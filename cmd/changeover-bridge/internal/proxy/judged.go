@@ -54,7 +54,7 @@ func (j *judged) repeatable(out *http.Request) {
 		ctx, cancel := context.WithTimeout(ctx, mirrorTime)
 		defer cancel()
 		start := time.Now()
-		res, err := by.repeat.transport.RoundTrip(out.Clone(ctx))
+		res, err := by.repeat.transport.RoundTrip(out.Clone(ctx)) //nolint:bodyclose // answer closes it
 		a.Took = time.Since(start)
 		_ = by.answer(&a, res, err)
 		return a

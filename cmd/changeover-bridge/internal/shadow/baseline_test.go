@@ -129,7 +129,7 @@ func TestRealDifferencesShowThroughNoise(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		for _, f := range e.Fields {
-			if real := f.Path == c.path; f.Noise == real && f.Differed > 0 {
+			if planted := f.Path == c.path; f.Noise == planted && f.Differed > 0 {
 				t.Errorf("%s: %+v", name, f)
 			}
 		}
