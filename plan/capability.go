@@ -19,6 +19,7 @@ const (
 	choose    capability = "let listed callers choose their side"
 	translate capability = "translate between two APIs"
 	compares  capability = "compare answers"
+	owners    capability = "send requests to an entity's owner"
 )
 
 // abilities are what a gateway can do, as far as gateways differ.
@@ -45,9 +46,10 @@ var gateways = []abilities{
 		choose:    ": an HTTPRoute does not match callers by their address",
 		translate: "",
 		compares:  ": answers to copies are dropped",
+		owners:    ": an HTTPRoute knows no owners",
 	}},
 	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
-		lacks: map[capability]string{translate: "", compares: ": answers to copies are dropped"}},
+		lacks: map[capability]string{translate: "", compares: ": answers to copies are dropped", owners: ""}},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
@@ -61,7 +63,7 @@ type Capability struct {
 
 // Capabilities are what validation knows of where gateways differ.
 func Capabilities() (out []Capability) {
-	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose, translate, compares} {
+	for _, c := range []capability{stick, answer, matchExpr, copies, rewrites, choose, translate, compares, owners} {
 		can := Capability{Does: string(c)}
 		for _, g := range gateways {
 			if _, lacks := g.lacks[c]; !lacks {

@@ -46,6 +46,9 @@ func setDefaults(p *Plan) {
 			r.Depth = DepthPromotion
 		}
 	}
+	if p.Spec.Entities != nil {
+		entityDefaults(p.Spec.Entities)
+	}
 	travelDefaults(p)
 }
 

@@ -16,7 +16,7 @@ func ContentDigest(p *Plan) Digest {
 }
 
 // LiveDigest names the part of the content that changes what is applied:
-// backends, gateway, identity, override, translations, the account, and the names, percents, routes and
+// backends, gateway, identity, override, translations, the account, entities, and the names, percents, routes and
 // cluster config of the phases. What the phases' kustomizations read is not in
 // it: see Version.Reading.
 func LiveDigest(p *Plan) Digest { return digest(live(p)) }
@@ -26,7 +26,7 @@ func live(p *Plan) Plan {
 	c := Plan{APIVersion: p.APIVersion, Kind: p.Kind, Metadata: p.Metadata}
 	c.Spec.Backends, c.Spec.Gateway, c.Spec.Identity = p.Spec.Backends, p.Spec.Gateway, p.Spec.Identity
 	c.Spec.Override, c.Spec.Translations = p.Spec.Override, p.Spec.Translations
-	c.Spec.ServiceAccountName = p.Spec.ServiceAccountName
+	c.Spec.ServiceAccountName, c.Spec.Entities = p.Spec.ServiceAccountName, p.Spec.Entities
 	for _, ph := range p.Spec.Phases {
 		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes}
 		if ph.Cluster != nil {

@@ -67,7 +67,9 @@ type Spec struct {
 	ObservedSplit *ObservedSplit `json:"observedSplit,omitempty"`
 	// Objects are live objects that gates read as object.NAME.
 	Objects map[string]ObjectRef `json:"objects,omitempty"`
-	Phases  []Phase              `json:"phases"`
+	// Entities are long-lived things with an owner; nil: the plan has none.
+	Entities *Entities `json:"entities,omitempty"`
+	Phases   []Phase   `json:"phases"`
 	// Translations map requests and answers of legacy's API to modern's and
 	// back, by the name that routes use.
 	Translations map[string]Translation `json:"translations,omitempty"`
@@ -344,6 +346,8 @@ const (
 	ToLegacy Dest = "legacy"
 	ToModern Dest = "modern"
 	ToSplit  Dest = "split"
+	// ToOwner is the side that owns the entity which a request names.
+	ToOwner Dest = "owner"
 )
 
 // Match selects requests: all that is set must hold. At most one of the three

@@ -82,6 +82,7 @@ func (v *validator) plan() {
 		v.signal(name, p.Spec.Signals[name])
 	}
 	v.translations()
+	v.entities()
 	v.phases()
 	v.position()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Baselines)) {

@@ -45,13 +45,16 @@ func (v *validator) route(path string, ph *Phase, r *Route) {
 		}
 	}
 	if r.To != "" {
-		v.oneOf(path+".to", string(r.To), string(ToLegacy), string(ToModern), string(ToSplit))
+		v.oneOf(path+".to", string(r.To), string(ToLegacy), string(ToModern), string(ToSplit), string(ToOwner))
 	}
 	switch {
 	case r.Percent != nil && r.To != ToSplit:
 		v.at(path+".percent", "route", "only a route with `to: split` has a percent", "remove percent, or write to: split")
 	case r.Percent == nil && r.To == ToSplit && len(ph.Percents) == 0 && v.whole(path+".percent") && v.whole(path[:strings.LastIndex(path, ".routes")]+".percents"):
 		v.at(path+".to", "route", fmt.Sprintf("`to: split` has no percent: phase %q has no percents", ph.Name), "give the phase percents, or this route a percent of its own")
+	}
+	if r.To == ToOwner {
+		v.toOwner(path, r)
 	}
 	if r.Match != nil {
 		v.match(path+".match", r.Match)

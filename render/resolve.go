@@ -1,23 +1,26 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/changeover-dev/changeover/plan"
 )
 
-// Rule is one routing rule in neutral form. Exactly one of Side, Split and
-// Respond is set.
+// Rule is one routing rule in neutral form. Exactly one of Side, Split,
+// Owner and Respond is set.
 //
 // A Rule shares memory with the plan that it was resolved from: read it only.
 type Rule struct {
 	// Match selects requests; the zero Match selects every request.
 	Match plan.Match
-	// Side is where all of the rule's requests go; "" for Split and Respond.
+	// Side is where all of the rule's requests go; "" for Split, Owner and Respond.
 	Side plan.Side
 	// Split sends Percent of the callers to modern and the others to legacy.
 	Split   bool
 	Percent plan.Percent
+	// Owner sends each request to the side that owns the entity which it names.
+	Owner bool
 	// Respond answers at the gateway itself.
 	Respond *plan.Respond
 	// Mirror copies requests to modern, and Rewrite changes them on their way.
@@ -48,6 +51,9 @@ func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
 	rules := make([]Rule, 0, len(phase.Routes)+1)
 	for i, route := range phase.Routes {
 		rule, err := resolveRoute(phase, route, stop)
+		if err == nil && rule.Owner && p.Spec.Entities == nil {
+			err = errors.New("`to: owner` needs spec.entities, which say where a request has the id")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("resolve route %d of phase %q of plan %q: %w", i, stop.Phase, p.Metadata.Name, err)
 		}
@@ -89,8 +95,10 @@ func resolveRoute(phase *plan.Phase, route plan.Route, stop plan.Position) (Rule
 		if !(rule.Percent >= 0 && rule.Percent <= 100) {
 			return Rule{}, fmt.Errorf("percent %v must be from 0 to 100", rule.Percent)
 		}
+	case plan.ToOwner:
+		rule.Owner = true
 	default:
-		return Rule{}, fmt.Errorf("`to` is %q, want legacy, modern or split", route.To)
+		return Rule{}, fmt.Errorf("`to` is %q, want legacy, modern, split or owner", route.To)
 	}
 	return rule, nil
 }

@@ -97,8 +97,9 @@ func TestResolveRefusesWhatItWouldHaveToGuess(t *testing.T) {
 		{"none", plan.Phase{Name: "a"}, plan.Position{}, "not on its itinerary"},
 		{"a split without a percentage", plan.Phase{Name: "a", Routes: []plan.Route{{To: plan.ToSplit}}}, plan.Position{Phase: "a"}, "needs a percentage"},
 		{"a percentage above 100", plan.Phase{Name: "a", Routes: []plan.Route{{To: plan.ToSplit, Percent: percent(101)}}}, plan.Position{Phase: "a"}, "from 0 to 100"},
-		{"an unknown destination", plan.Phase{Name: "a", Routes: []plan.Route{{To: "owner"}}}, plan.Position{Phase: "a"}, `"owner"`},
-		{"no destination", plan.Phase{Name: "a", Routes: []plan.Route{{}}}, plan.Position{Phase: "a"}, "want legacy, modern or split"},
+		{"an unknown destination", plan.Phase{Name: "a", Routes: []plan.Route{{To: "both"}}}, plan.Position{Phase: "a"}, `"both"`},
+		{"an owner of no entities", plan.Phase{Name: "a", Routes: []plan.Route{{To: plan.ToOwner}}}, plan.Position{Phase: "a"}, "needs spec.entities"},
+		{"no destination", plan.Phase{Name: "a", Routes: []plan.Route{{}}}, plan.Position{Phase: "a"}, "want legacy, modern, split or owner"},
 		{"two destinations", plan.Phase{Name: "a", Routes: []plan.Route{{To: plan.ToLegacy, Respond: &plan.Respond{Status: 410}}}}, plan.Position{Phase: "a"}, "both"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -116,7 +116,7 @@ func written(t *testing.T, url string) {
 	rows := []ownership.Entity{
 		{ID: "a", Owner: plan.Legacy, Origin: ownership.BornLegacy, At: noon},
 		{ID: "ä'\" %{};", Owner: plan.Modern, Origin: ownership.Migrated, Batch: "gradual@25/3", At: noon.Add(1234 * time.Millisecond)},
-		{ID: strings.Repeat("x", ownership.MaxID), Owner: plan.Modern, Origin: ownership.BornModern, At: noon},
+		{ID: strings.Repeat("x", plan.MaxEntityID), Owner: plan.Modern, Origin: ownership.BornModern, At: noon},
 	}
 	add(t, s, rows...)
 	want(t, s, rows...)
@@ -193,7 +193,7 @@ func pages(t *testing.T, url string) {
 func refused(t *testing.T, url string) {
 	s := open(t, url)
 	for _, e := range []ownership.Entity{
-		born(""), born("a/b"), born("a\x00"), born("a\nb"), born("\xff"), born(".."), born("."), born(strings.Repeat("x", ownership.MaxID+1)),
+		born(""), born("a/b"), born("a\x00"), born("a\nb"), born("\xff"), born(".."), born("."), born(strings.Repeat("x", plan.MaxEntityID+1)),
 		{ID: "a", Owner: "both", Origin: ownership.BornModern, At: noon}, {ID: "a", Owner: plan.Modern, Origin: "found", At: noon},
 	} {
 		for what, write := range map[string]func(context.Context, plan.Key, []ownership.Entity) error{"add": s.Add, "put": s.Put} {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/changeover-dev/changeover/plan"
 )
@@ -37,25 +35,8 @@ type Entity struct {
 	Revision int64
 }
 
-// MaxID is the longest id, in bytes.
-const MaxID = 512
-
-// CheckID says why a text cannot be the id of an entity: it is empty, longer than
-// MaxID, or could not stand in one segment of a path.
-func CheckID(id string) error {
-	switch {
-	case id == "" || id == "." || id == "..":
-		return fmt.Errorf("%q is no id", id)
-	case len(id) > MaxID:
-		return fmt.Errorf("the id has %d bytes, want at most %d", len(id), MaxID)
-	case !utf8.ValidString(id), strings.ContainsFunc(id, unicode.IsControl), strings.Contains(id, "/"):
-		return fmt.Errorf("the id %q holds a slash, a control character or no UTF-8", id)
-	}
-	return nil
-}
-
 func (e Entity) check() error {
-	if err := CheckID(e.ID); err != nil {
+	if err := plan.CheckEntityID(e.ID); err != nil {
 		return err
 	}
 	if e.Owner != plan.Legacy && e.Owner != plan.Modern {

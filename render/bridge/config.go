@@ -34,6 +34,8 @@ type Config struct {
 	Rules []Rule `json:"rules"`
 	// Translations that rules name.
 	Translations map[string]plan.Translation `json:"translations,omitempty"`
+	// Entities say where requests name an entity; nil: the plan has none.
+	Entities *Entities `json:"entities,omitempty"`
 	// Mark does not count for the hash.
 	Mark *Mark `json:"mark,omitempty"`
 }
@@ -44,6 +46,13 @@ type Identity struct {
 	Cookie   string `json:"cookie,omitempty"`
 	Query    string `json:"query,omitempty"`
 	ClientIP bool   `json:"clientIP,omitempty"`
+}
+
+// Entities are those of plan.Entities, with the defaults spelled out.
+type Entities struct {
+	// Paths are read by plan.EntityPath; the first that matches has the id.
+	Paths []string   `json:"paths"`
+	Born  *plan.Born `json:"born,omitempty"`
 }
 
 // Rule sends what matches to one side, splits it, or answers it. Exactly one

@@ -74,6 +74,9 @@ func (c Config) Check() error {
 	if err := checkOverride(c.Override); err != nil {
 		return fmt.Errorf("override: %w", err)
 	}
+	if err := c.Entities.check(); err != nil {
+		return fmt.Errorf("entities: %w", err)
+	}
 	for i, r := range c.Rules {
 		err := r.check()
 		if err == nil {
@@ -81,6 +84,9 @@ func (c Config) Check() error {
 		}
 		if err != nil {
 			return fmt.Errorf("rules[%d]: %w", i, err)
+		}
+		if r.To == plan.ToOwner && c.Entities == nil {
+			return fmt.Errorf("rules[%d]: to: owner needs entities", i)
 		}
 	}
 	return c.checkHash()
@@ -141,6 +147,32 @@ func checkBackend(s string) error {
 	return nil
 }
 
+func (e *Entities) check() error {
+	if e == nil {
+		return nil
+	}
+	if len(e.Paths) == 0 {
+		return errors.New("want at least one path")
+	}
+	for _, s := range e.Paths {
+		if _, err := plan.ParseEntityPath(s); err != nil {
+			return err
+		}
+	}
+	if b := e.Born; b != nil {
+		if err := checkMatch(plan.Match{Methods: b.Methods}); err != nil {
+			return fmt.Errorf("born: %w", err)
+		}
+		if _, err := plan.ParseIDPath(b.ID); err != nil {
+			return fmt.Errorf("born: %w", err)
+		}
+		if len(b.Methods) == 0 || b.Path == "" {
+			return errors.New("born: want methods and a path")
+		}
+	}
+	return nil
+}
+
 func (id *Identity) check() error {
 	if id == nil {
 		return nil
@@ -197,7 +229,7 @@ func (r Rule) check() error {
 		return fmt.Errorf("rewrite: %w", err)
 	}
 	switch r.To {
-	case plan.ToLegacy, plan.ToModern:
+	case plan.ToLegacy, plan.ToModern, plan.ToOwner:
 		if r.Percent != nil {
 			return fmt.Errorf("percent: only a split has one, this goes to %s", r.To)
 		}
@@ -209,7 +241,7 @@ func (r Rule) check() error {
 			return fmt.Errorf("percent: %v is not from 0 to 100", p)
 		}
 	default:
-		return fmt.Errorf("to: %q, want legacy, modern or split", r.To)
+		return fmt.Errorf("to: %q, want legacy, modern, split or owner", r.To)
 	}
 	return nil
 }

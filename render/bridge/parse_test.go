@@ -63,7 +63,19 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"want at least one network", func(c *bridge.Config) { c.Override = &plan.Override{Header: "X"} }},
 		{"is not a network", func(c *bridge.Config) { c.Override = &plan.Override{Header: "X", From: []string{"10.0.0.1/8"}} }},
 		{"got 0", func(c *bridge.Config) { c.Identity = &bridge.Identity{} }},
-		{"rules[0]: to:", func(c *bridge.Config) { c.Rules[0].To = "owner" }},
+		{"rules[0]: to:", func(c *bridge.Config) { c.Rules[0].To = "both" }},
+		{"to: owner needs entities", func(c *bridge.Config) { c.Rules[0].To = plan.ToOwner }},
+		{"entities: want at least one path", func(c *bridge.Config) { c.Entities = &bridge.Entities{} }},
+		{"segments {id}, want one", func(c *bridge.Config) { c.Entities = &bridge.Entities{Paths: []string{"/a"}} }},
+		{"is no place in an answer", func(c *bridge.Config) {
+			c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Born: &plan.Born{Methods: []string{"POST"}, Path: "/", ID: "x"}}
+		}},
+		{"born: want methods and a path", func(c *bridge.Config) {
+			c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Born: &plan.Born{Path: "/", ID: "body.id"}}
+		}},
+		{`"GET POST" is no method`, func(c *bridge.Config) {
+			c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Born: &plan.Born{Methods: []string{"GET POST"}, Path: "/", ID: "body.id"}}
+		}},
 		{"only a split has one", func(c *bridge.Config) { c.Rules[0].Percent = &half }},
 		{"a split needs one", func(c *bridge.Config) { c.Rules[1].Percent = nil }},
 		{"is not from 0 to 100", func(c *bridge.Config) { p := plan.Percent(100.5); c.Rules[1].Percent = &p }},

@@ -33,6 +33,9 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 			c.Identity = nil
 		}
 	}
+	if e := p.Spec.Entities; e != nil {
+		c.Entities = &Entities{Paths: e.Match.All(), Born: e.Born}
+	}
 	for i, r := range rules {
 		c.Rules[i] = ruleOf(r)
 		if t, ok := p.Spec.Translations[r.Translate]; ok {
@@ -66,6 +69,8 @@ func ruleOf(r render.Rule) Rule {
 	case r.Respond != nil:
 	case r.Split:
 		out.To, out.Percent = plan.ToSplit, &r.Percent
+	case r.Owner:
+		out.To = plan.ToOwner
 	default:
 		out.To = plan.Dest(r.Side)
 	}

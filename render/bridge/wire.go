@@ -20,6 +20,14 @@ const (
 // HeaderSide names the side on requests to backends and on their answers.
 const HeaderSide = "X-Changeover-Side"
 
+// OwnerPath is where a bridge answers 204 with the side of an entity in HeaderSide,
+// by `?id=ID`, `?uri=PATH` or the header X-Original-URI; and, where the owner is
+// known, in HeaderOwner too. An unknown entity is legacy's.
+const (
+	OwnerPath   = ReservedPrefix + "owner"
+	HeaderOwner = "X-Changeover-Owner"
+)
+
 // ReservedPrefix is answered by the bridge itself, never by a backend.
 const ReservedPrefix = "/_changeover/"
 

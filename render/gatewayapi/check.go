@@ -74,9 +74,9 @@ var (
 
 // checkRule refuses what of a rule no HTTPRoute can say.
 func checkRule(path string, r render.Rule) []error {
-	if r.Respond != nil || r.Match.PathRegex != "" {
+	if r.Respond != nil || r.Owner || r.Match.PathRegex != "" {
 		// Validation refuses these with words of its own.
-		return []error{fmt.Errorf("%s: an HTTPRoute can neither answer itself nor match by pathRegex", path)}
+		return []error{fmt.Errorf("%s: an HTTPRoute can neither answer itself nor match by pathRegex, and knows no owners", path)}
 	}
 	if r.Translate != "" {
 		return []error{fmt.Errorf("%s: an HTTPRoute cannot translate", path)}

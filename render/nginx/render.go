@@ -134,6 +134,9 @@ func (c *config) reachable() error {
 	used := make(map[plan.Side]bool)
 	seen := make(map[plan.Percent]bool)
 	for i, r := range c.rules {
+		if r.Owner {
+			return fmt.Errorf("routes[%d]: nginx knows no owners of entities", i)
+		}
 		for _, err := range []error{checkMirror(r), checkRewrite(i, r)} {
 			var refusal *Refusal
 			if errors.As(err, &refusal) {

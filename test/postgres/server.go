@@ -170,6 +170,42 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
+// Freeze stops all processes of the server where they are, so that it neither
+// answers nor breaks a connection, until the returned func is called.
+func (s *Server) Freeze() (thaw func()) {
+	s.t.Helper()
+	all := s.processes()
+	for _, pid := range all {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return func() {
+		for _, pid := range all {
+			_ = syscall.Kill(pid, syscall.SIGCONT) // it may have ended
+		}
+	}
+}
+
+// processes are the server and its children.
+func (s *Server) processes() []int {
+	s.t.Helper()
+	main := s.cmd.Process.Pid
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", main, main))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all := []int{main}
+	for f := range strings.FieldsSeq(string(b)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, pid)
+	}
+	return all
+}
+
 // URL is that of a new, empty database, without the password where bare.
 func (s *Server) URL(bare bool) string {
 	s.t.Helper()

@@ -76,6 +76,8 @@ func words(r render.Rule) string {
 		s += fmt.Sprintf("answered with %d", r.Respond.Status)
 	case r.Split:
 		s += fmt.Sprintf("%s %% to modern, %s %% to legacy", r.Percent, 100-r.Percent)
+	case r.Owner:
+		s += "to the entity's owner"
 	default:
 		s += "to " + string(r.Side)
 	}

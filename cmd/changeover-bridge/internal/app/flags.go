@@ -28,6 +28,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	ClientsBy      clients.By
 	Limits         proxy.Limits
+	Ownership      Ownership
 
 	ReadHeaderTimeout time.Duration
 	IdleTimeout       time.Duration
@@ -84,6 +85,7 @@ func declare(fs *flag.FlagSet, o *Options, version *bool) (tokenFile, trusted *s
 	fs.StringVar(&o.Admin, "admin", "127.0.0.1:8081", "`ADDRESS` for /metrics, /healthz, the version and /debug/pprof")
 	tokenFile = fs.String("admin-token-file", "", "`FILE` with the bearer token for /metrics, /clients, /shadow and /debug/pprof; required where --admin is not loopback")
 	trusted = fs.String("trusted-proxies", "", "comma-separated `CIDRs` of proxies whose X-Forwarded-For counts")
+	o.Ownership.declare(fs)
 	fs.DurationVar(&o.Limits.Dial, "dial-timeout", 5*time.Second, "to connect to a backend")
 	fs.DurationVar(&o.Limits.Header, "response-header-timeout", time.Minute, "for a backend to begin its answer")
 	fs.DurationVar(&o.Limits.Idle, "backend-idle-timeout", 4*time.Second, "keep unused connections to a backend; must be shorter than the backends keep theirs")
@@ -113,7 +115,7 @@ func (o Options) check(rest []string, tokenFile string) error {
 			return fmt.Errorf("%w: timeouts must be longer than 0, got %s", errUsage, d)
 		}
 	}
-	return nil
+	return o.Ownership.check()
 }
 
 func prefixes(list string) ([]netip.Prefix, error) {

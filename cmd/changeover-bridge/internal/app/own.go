@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/owner"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
@@ -48,6 +49,10 @@ func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
 	if s := b.follower.Status(); s.Rejected != "" {
 		w.Header().Set(bridge.HeaderRejected, s.Rejected)
 		w.Header().Set(bridge.HeaderError, oneLine(s.Error))
+	}
+	if r.URL.Path == bridge.OwnerPath {
+		b.owner(w, r)
+		return
 	}
 	c, ok := b.proxy.Config()
 	switch {
@@ -163,13 +168,16 @@ func (b *Bridge) guarded(h http.Handler) http.Handler {
 
 // health is the answer of /healthz.
 type health struct {
-	// State is ok, degraded (the file is refused, the config before it goes
-	// on), waiting (no config yet) or draining. The last two answer 503.
+	// State is ok, degraded (the file is refused or the ownership store is down,
+	// and what was before goes on), waiting (no config or no owners yet) or
+	// draining. The last two answer 503.
 	State string         `json:"state"`
 	Plan  *plan.Key      `json:"plan,omitempty"`
 	Stop  *plan.Position `json:"stop,omitempty"`
 	Hash  string         `json:"hash,omitempty"`
 	Error string         `json:"error,omitempty"`
+	// Owners of entities; nil where the bridge knows none.
+	Owners *owner.Health `json:"owners,omitempty"`
 }
 
 func (b *Bridge) healthz(w http.ResponseWriter, _ *http.Request) {
@@ -186,6 +194,16 @@ func (b *Bridge) healthz(w http.ResponseWriter, _ *http.Request) {
 		h.State, code = "waiting", http.StatusServiceUnavailable
 	case h.Error != "":
 		h.State = "degraded"
+	}
+	if b.owners != nil && c.Entities != nil {
+		h.Owners = new(b.owners.Health())
+		switch {
+		case code != http.StatusOK:
+		case !h.Owners.Loaded:
+			h.State, code = "waiting", http.StatusServiceUnavailable
+		case h.Owners.Error != "":
+			h.State = "degraded"
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

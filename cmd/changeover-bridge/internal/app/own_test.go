@@ -22,7 +22,10 @@ func newTestBridge(t *testing.T, o Options) (*Bridge, bridge.Config) {
 	o.Config = filepath.Join(t.TempDir(), "bridge.json")
 	c := render(t, planOf(legacy, modern, 0), 10)
 	write(t, o.Config, c)
-	b := newBridge(o, slog.New(slog.DiscardHandler))
+	b, err := newBridge(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.follower.Read()
 	return b, c
 }

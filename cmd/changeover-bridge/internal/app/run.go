@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/follow"
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/owner"
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/proxy"
 	"github.com/changeover-dev/changeover/plan"
 )
@@ -27,6 +28,7 @@ type Bridge struct {
 	registry *prometheus.Registry
 	proxy    *proxy.Handler
 	follower *follow.Follower
+	owners   *owner.Keeper // nil: it knows no owners
 
 	draining atomic.Bool
 	// connections of callers that are open, of HTTP/1 and h2c.
@@ -36,13 +38,22 @@ type Bridge struct {
 	handlers atomic.Int64
 }
 
-func newBridge(o Options, log *slog.Logger) *Bridge {
+// newBridge fails where the owners of entities can be neither read nor kept.
+func newBridge(o Options, log *slog.Logger) (*Bridge, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b := &Bridge{o: o, log: log, registry: reg}
-	b.proxy = proxy.New(proxy.Options{
+	traffic := proxy.Options{
 		Limits: o.Limits, TrustedProxies: o.TrustedProxies, ClientsBy: o.ClientsBy, Metrics: proxy.NewMetrics(reg), Log: log,
-	})
+	}
+	var err error
+	if b.owners, err = o.Ownership.open(reg, log); err != nil {
+		return nil, err
+	}
+	if b.owners != nil {
+		traffic.Owners = b.owners
+	}
+	b.proxy = proxy.New(traffic)
 	reg.MustRegister(b.proxy.ShadowMetrics())
 	if !o.ClientsBy.None() {
 		b.countClients()
@@ -50,7 +61,7 @@ func newBridge(o Options, log *slog.Logger) *Bridge {
 	b.follower = follow.New(follow.Options{
 		File: o.Config, Reread: o.Reread, Serve: b.proxy.Serve, Metrics: follow.NewMetrics(reg), Log: log,
 	})
-	return b
+	return b, nil
 }
 
 // recent is how long a client counts for the metric after its last request.
@@ -79,7 +90,13 @@ const heapFloor = 32 << 20
 func Run(ctx context.Context, o Options, handOver <-chan os.Signal, log *slog.Logger) error {
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
-	b := newBridge(o, log)
+	b, err := newBridge(o, log)
+	if err != nil {
+		return err
+	}
+	if b.owners != nil {
+		defer b.owners.Close()
+	}
 	// Before anything is listened to, so that a restart never answers 503
 	// while there is a file.
 	b.follower.Read()

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/translation"
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
 	"github.com/changeover-dev/changeover/render/translate"
 )
@@ -32,7 +33,11 @@ const clientLeft = 499
 type bySide struct{}
 
 func (bySide) RoundTrip(r *http.Request) (*http.Response, error) {
-	return exchangeOf(r.Context()).side.transport.RoundTrip(r)
+	e := exchangeOf(r.Context())
+	if e.birth {
+		return e.create(r)
+	}
+	return e.side.transport.RoundTrip(r)
 }
 
 // rewrite makes the request to the backend, and its copy. Host, path and query
@@ -61,6 +66,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 	if e.mirror != nil {
 		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
 		e.judge(pr)
+	}
+	if e.births != nil && e.side.side == plan.Modern {
+		e.birth = e.births.expect(pr.Out)
 	}
 	behind(pr.Out, pr.In, e.side.url)
 	if e.translated != nil {
@@ -166,6 +174,10 @@ func classify(ctx context.Context, e *exchange, err error) (code int, reason, te
 	var op *net.OpError
 	var untranslated *translate.Failure
 	switch {
+	case errors.Is(err, errUnrecordable):
+		return http.StatusServiceUnavailable, reasonOwner, "was not asked: what it creates could not be recorded as its own"
+	case errors.Is(err, errUnrecorded):
+		return http.StatusServiceUnavailable, reasonOwner, "has created it, but that could not be recorded"
 	case errors.Is(err, context.Canceled) || ctx.Err() != nil:
 		return clientLeft, reasonCanceled, "was still at work when the client left"
 	case errors.As(err, &untranslated):

@@ -28,8 +28,10 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// ClientsBy is what callers are told by who are counted.
 	ClientsBy clients.By
-	Metrics   *Metrics
-	Log       *slog.Logger
+	// Owners of entities; nil: plans that need them are refused.
+	Owners  Owners
+	Metrics *Metrics
+	Log     *slog.Logger
 }
 
 // Handler serves the traffic. Before the first Serve it answers 503.
@@ -37,6 +39,7 @@ type Handler struct {
 	limits  Limits
 	trusted []netip.Prefix
 	by      clients.By
+	owners  Owners
 	metrics *Metrics
 	log     *slog.Logger
 	proxy   *httputil.ReverseProxy
@@ -60,6 +63,8 @@ type serving struct {
 	splits  splits
 	// clients of the plan; nil where nobody is counted.
 	clients *clients.Counter
+	// births are seen in modern's answers; nil: the plan has no entities.
+	births *births
 }
 
 // side is a backend as one config sees it.
@@ -70,7 +75,7 @@ type side struct {
 
 // New returns a Handler without a config.
 func New(o Options) *Handler {
-	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, metrics: o.Metrics, log: o.Log, compare: newComparing()}
+	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, owners: o.Owners, metrics: o.Metrics, log: o.Log, compare: newComparing()}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      bySide{},
@@ -114,6 +119,9 @@ func (h *Handler) Serve(c bridge.Config) error {
 			return fmt.Errorf("serve config: %w", err)
 		}
 		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
+	}
+	if s.births, err = h.follow(c, table); err != nil {
+		return err
 	}
 	s.mirror, s.mirrors = h.mirror(old, s), h.metrics.mirrors(c)
 	if s.shadows, err = h.shadowsOf(old, s); err != nil {
@@ -219,6 +227,10 @@ type exchange struct {
 	unsafe bool
 	// shadow compares the answer to the copy with this one; nil: nothing does.
 	shadow *shadowOf
+	// births are looked for in the answer; nil: none can be.
+	births *births
+	// birth: this is a request by which modern creates an entity.
+	birth bool
 }
 
 type exchangeKey struct{}
@@ -249,6 +261,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client := h.clientOf(r)
 	choice := s.table.Choose(r, client)
 	s.table.Hide(r)
+	if choice.Entity != route.NoEntity && !h.known(w, choice) {
+		return
+	}
 	if choice.Respond != nil {
 		respond(w, choice.Respond)
 		s.meters[choice.Rule][none].observe(choice.Respond.Status, time.Since(start))
@@ -257,7 +272,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.clients != nil {
 		s.clients.Seen(choice.Side, h.by.Name(r, client), start)
 	}
-	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite, translation: choice.Translate}
+	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite, translation: choice.Translate, births: s.births}
 	if choice.Mirror {
 		e.mirror, e.mirrors = s.mirror, s.mirrors[choice.Rule]
 		e.unsafe = s.config.Rules[choice.Rule].Mirror.Unsafe

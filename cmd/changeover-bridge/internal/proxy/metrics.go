@@ -23,6 +23,7 @@ const (
 	reasonLimit    = "limit"    // too many requests in flight
 	// reasonTranslate: the request or its answer could not be translated.
 	reasonTranslate = "translation"
+	reasonOwner     = "owner" // the birth of an entity could not be recorded
 )
 
 // Metrics of the traffic.
@@ -35,6 +36,7 @@ type Metrics struct {
 	unconfigured prometheus.Counter
 	copies       *prometheus.CounterVec
 	copySeconds  *prometheus.HistogramVec
+	lookups      *prometheus.CounterVec
 }
 
 // seconds are the buckets of durations.
@@ -76,7 +78,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "changeover_bridge_shadow_duration_seconds", Help: "Time that modern took to answer copies of requests.", Buckets: seconds,
 		}, []string{"plan", "route"}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
+	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "changeover_bridge_owner_lookups_total",
+		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready (answered with 503).",
+	}, []string{"owner"})
+	reg.MustRegister(m.lookups, m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
 	return m
 }
 
@@ -127,7 +133,7 @@ func (m *Metrics) meters(c bridge.Config) []map[plan.Side]meter {
 	out := make([]map[plan.Side]meter, len(c.Rules))
 	for i, r := range c.Rules {
 		out[i] = map[plan.Side]meter{}
-		for _, side := range sidesOf(r) {
+		for _, side := range sidesOf(r, c.Entities != nil) {
 			l := prometheus.Labels{"plan": c.Plan.Name, "route": strconv.Itoa(i), "side": string(side)}
 			out[i][side] = meter{requests: m.requests.MustCurryWith(l), duration: m.duration.With(l)}
 		}
@@ -144,7 +150,15 @@ func (m *Metrics) side(c bridge.Config, side plan.Side) sideMeter {
 	}
 }
 
-func sidesOf(r bridge.Rule) []plan.Side {
+// sidesOf are those that may answer a rule's requests. With entities, the owner
+// may be either.
+func sidesOf(r bridge.Rule, entities bool) []plan.Side {
+	switch {
+	case entities && r.Respond != nil:
+		return []plan.Side{plan.Legacy, plan.Modern, none}
+	case entities:
+		return []plan.Side{plan.Legacy, plan.Modern}
+	}
 	switch r.To {
 	case plan.ToSplit:
 		return []plan.Side{plan.Legacy, plan.Modern}

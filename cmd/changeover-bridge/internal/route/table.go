@@ -23,6 +23,8 @@ type Table struct {
 	force *force
 	// paths: some rule looks at the path; texts: by an expression.
 	paths, texts bool
+	// entities are found in requests; nil: the plan has none.
+	entities *entities
 }
 
 type rule struct {
@@ -53,6 +55,8 @@ type Choice struct {
 	// negative where the caller has none, and chance decided.
 	Split  bool
 	Bucket int
+	// Entity decided the side, or could not; see Lookup.
+	Entity Lookup
 	// Mirror: a copy goes to modern as well.
 	Mirror bool
 	// Rewrite is what changes on the way; nil: nothing.
@@ -64,11 +68,11 @@ type Choice struct {
 // Compile fails for a config that did not pass its own Check, and for one whose
 // translations do not compile.
 func Compile(c bridge.Config) (*Table, error) {
-	if err := c.Check(); err != nil {
+	err := c.Check()
+	if err != nil {
 		return nil, fmt.Errorf("compile routes: %w", err)
 	}
 	t := &Table{salt: c.Salt, key: keyOf(c.Identity), rules: make([]rule, len(c.Rules))}
-	var err error
 	if t.force, err = forceOf(c.Override); err != nil {
 		return nil, fmt.Errorf("compile override: %w", err)
 	}
@@ -104,7 +108,9 @@ func Compile(c bridge.Config) (*Table, error) {
 		}
 		t.paths = t.paths || out.path != "" || out.prefix != "" || out.regex != nil
 	}
-	return t, nil
+	t.entities, err = entitiesOf(c.Entities)
+	t.paths = t.paths || t.entities != nil
+	return t, err
 }
 
 // Choose returns the first rule that matches, and the side. client is the
@@ -121,7 +127,12 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 	for i := range t.rules {
 		if ru := &t.rules[i]; ru.matches(r, p) {
 			side, split, bucket := t.side(ru, r, client)
-			return Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Mirror: ru.mirrors(r, side), Rewrite: ru.rewrite, Translate: ru.translate}
+			c := Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Rewrite: ru.rewrite, Translate: ru.translate}
+			if t.entities != nil {
+				t.entities.decide(&c, ru.to, p.path)
+			}
+			c.Mirror = ru.mirrors(r, c.Side)
+			return c
 		}
 	}
 	// The last rule of a checked config matches everything.

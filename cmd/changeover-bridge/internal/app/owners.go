@@ -1,0 +1,102 @@
+package app
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/owner"
+	"github.com/changeover-dev/changeover/cmd/changeover-bridge/internal/route"
+	"github.com/changeover-dev/changeover/reconciler/ownership"
+	"github.com/changeover-dev/changeover/render/bridge"
+)
+
+// Ownership says where the owners of entities are kept.
+type Ownership struct {
+	// URL of the store; empty: the bridge knows no owners.
+	URL string
+	// PasswordFile holds the password of a PostgreSQL; empty: none.
+	PasswordFile string
+	// Spool is the folder for births that wait for the store.
+	Spool string
+}
+
+func (o *Ownership) declare(fs *flag.FlagSet) {
+	fs.StringVar(&o.URL, "ownership", "", "`URL` of the table of entities and their owners: sqlite:///PATH for the bridges of one host, postgres://USER@HOST:PORT/DATABASE for more")
+	fs.StringVar(&o.PasswordFile, "ownership-password-file", "", "`FILE` with the password for --ownership, read for each connection")
+	fs.StringVar(&o.Spool, "ownership-spool", "", "`FOLDER` on a disk that stays, where entities that modern creates are noted until the table has them; required with --ownership")
+}
+
+func (o Ownership) check() error {
+	switch {
+	case o.URL == "" && (o.PasswordFile != "" || o.Spool != ""):
+		return fmt.Errorf("%w: --ownership-password-file and --ownership-spool need --ownership", errUsage)
+	case o.URL != "" && o.Spool == "":
+		return fmt.Errorf("%w: --ownership needs --ownership-spool FOLDER, on a disk that stays", errUsage)
+	case ownership.HasPassword(o.URL):
+		return fmt.Errorf("%w: --ownership holds a password, which everybody sees in the list of processes: put it into --ownership-password-file", errUsage)
+	}
+	return nil
+}
+
+// open returns nil where no owners are known.
+func (o Ownership) open(reg prometheus.Registerer, log *slog.Logger) (*owner.Keeper, error) {
+	if o.URL == "" {
+		return nil, nil
+	}
+	var password func() (string, error)
+	if o.PasswordFile != "" {
+		password = o.password
+	}
+	store, err := ownership.Open(o.URL, password)
+	if err != nil {
+		return nil, err
+	}
+	k, err := owner.New(owner.Options{Store: store, Spool: o.Spool, Registry: reg, Log: log, Now: time.Now})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return k, nil
+}
+
+func (o Ownership) password() (string, error) {
+	b, err := os.ReadFile(o.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("read --ownership-password-file: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+// owner answers with the side of an entity: of an id, or of the path of a request
+// in uri or in the header X-Original-URI. It is for nginx, whose auth_request
+// takes any status but 2xx, 401 and 403 for a failure.
+func (b *Bridge) owner(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	id, uri := q.Get("id"), q.Get("uri")
+	if uri == "" && id == "" {
+		uri = r.Header.Get("X-Original-Uri")
+	}
+	path := ""
+	if u, err := url.ParseRequestURI(uri); err == nil {
+		path, _ = route.Path(u)
+	}
+	side, l, ok := b.proxy.Owner(id, path)
+	if !ok || l == route.NotReady {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set(bridge.HeaderSide, string(side))
+	if l == route.Owned {
+		w.Header().Set(bridge.HeaderOwner, string(side))
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

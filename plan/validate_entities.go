@@ -1,0 +1,104 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// entities checks where requests name entities, and how modern creates them.
+func (v *validator) entities() {
+	const path = "spec.entities"
+	e := v.p.Spec.Entities
+	if e == nil {
+		return
+	}
+	v.capable(path, owners, "remove entities and `to: owner`")
+	if !v.has("spec.gateway") {
+		v.at(path, "entities", "the plan has entities, but no gateway that could send their requests to their owners", "name one: gateway: {bridge: {}}")
+	}
+	match := path + ".match"
+	switch {
+	case !v.whole(match):
+	case e.Match.Path != "" && len(e.Match.Paths) > 0:
+		v.at(match, "entities", "the match has both `path` and `paths`", "give exactly one of them")
+	case e.Match.Path == "" && len(e.Match.Paths) == 0:
+		v.at(match, "entities", "the match has no path", `say where a request has the id: path: "/deployments/{id}"`)
+	}
+	if e.Match.Path != "" {
+		v.entityPath(match+".path", e.Match.Path)
+	}
+	for i, s := range e.Match.Paths {
+		at := fmt.Sprintf("%s.paths[%d]", match, i)
+		v.entityPath(at, s)
+		if slices.Contains(e.Match.Paths[:i], s) {
+			v.at(at, "entities", fmt.Sprintf("path %s is already in the list", shorten(s)), "remove one of the two")
+		}
+	}
+	v.born(path, e)
+}
+
+func (v *validator) entityPath(path, s string) {
+	if s == "" || s[0] == '/' && !strings.Contains(s, idSegment) {
+		v.at(path, "entities", fmt.Sprintf("path %s does not say where the id is", shorten(s)), `write {id} for the segment that is the id: "/deployments/{id}"`)
+		return
+	}
+	n := len(v.problems)
+	// Of the same length, so that carets stay right.
+	v.urlPath(path, strings.ReplaceAll(s, idSegment, "(id)"))
+	if len(v.problems) > n {
+		last := &v.problems[len(v.problems)-1]
+		last.Message = strings.ReplaceAll(last.Message, "(id)", idSegment)
+		return
+	}
+	if _, err := ParseEntityPath(s); err != nil {
+		v.at(path, "entities", fmt.Sprintf("path %s does not say where the id is", shorten(s)), `write {id} once, for a whole segment: "/deployments/{id}"`)
+	}
+}
+
+func (v *validator) born(path string, e *Entities) {
+	b := e.Born
+	if b == nil {
+		if v.whole(path) && len(e.Match.All()) > 0 {
+			v.missing(path+".born", "say how modern is seen to create one: born: {path: /deployments, id: body.id}")
+		}
+		return
+	}
+	path += ".born"
+	v.urlPath(path+".path", b.Path)
+	for i, s := range b.Methods {
+		switch at := fmt.Sprintf("%s.methods[%d]", path, i); {
+		case !method.MatchString(s):
+			v.at(at, "match", fmt.Sprintf("%s is not a method", shorten(s)), "methods are upper-case words such as POST")
+		case isSafe(s):
+			v.at(at, "entities", fmt.Sprintf("%s creates nothing", s), "give the methods by which modern creates an entity, such as POST")
+		}
+	}
+	if _, err := ParseIDPath(b.ID); err != nil && v.has(path+".id") {
+		v.at(path+".id", "entities", fmt.Sprintf("%s is no place in an answer", shorten(b.ID)), "write body and the names of the fields that lead to the id: body.id")
+	}
+}
+
+// toOwner checks that requests of a route can have an owner.
+func (v *validator) toOwner(path string, r *Route) {
+	e := v.p.Spec.Entities
+	switch {
+	case e == nil && v.has("spec.entities"):
+		return
+	case e == nil:
+		v.capable(path+".to", owners, "send the requests to a side")
+		v.at(path+".to", "route", "`to: owner` needs the id of an entity, and the plan does not say where a request has it",
+			`add spec.entities: {match: {path: "/deployments/{id}"}}`)
+		return
+	case r.Match == nil || r.Match.PathRegex != "" || !v.whole(path+".match") || !v.whole("spec.entities.match"):
+		return
+	}
+	for _, s := range e.Match.All() {
+		p, err := ParseEntityPath(s)
+		if err != nil || r.Match.Path == "" && p.mayMeet(r.Match.PathPrefix) || r.Match.Path != "" && p.ID(r.Match.Path) != "" {
+			return
+		}
+	}
+	v.at(path+".to", "route", "no request of this route names an entity, so none has an owner",
+		"match a path of spec.entities, such as pathPrefix: /deployments/, or send the requests to a side")
+}
