@@ -113,7 +113,7 @@ func (c Config) checkTranslate(r Rule) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("translate: there is no translation %q", r.Translate)
-	case r.To == plan.ToLegacy && r.Mirror == nil:
+	case r.To == plan.ToLegacy && r.Mirror == nil && c.Entities == nil:
 		return errors.New("translate: nothing goes to modern")
 	case t.MaxBody < 0 || t.MaxBody > plan.MaxMaxBody:
 		return fmt.Errorf("translate: maxBody %d is not from 1 to %d", t.MaxBody, plan.MaxMaxBody)

@@ -84,6 +84,20 @@ func TestTheTranslationsOfTheReadmeAreGood(t *testing.T) {
 	}
 }
 
+func TestTheEntitiesOfTheReadmeAreGood(t *testing.T) {
+	_, section, ok := strings.Cut(read(t, "README.md"), "**Long-lived things stay with their owner.**")
+	if !ok {
+		t.Fatal("found nothing about entities")
+	}
+	doc, problems := plan.Decode("README.md", []byte(block(t, section, "yaml")))
+	for _, p := range slices.Concat(problems, gates.Check(doc)) {
+		t.Errorf("the plan has a problem:\n%s", p.Render())
+	}
+	if doc.Plan.Spec.Entities == nil {
+		t.Error("the plan has no entities")
+	}
+}
+
 // TestTheComparisonOfTheReadmeIsGood: its routes, as those of a plan's phase.
 func TestTheComparisonOfTheReadmeIsGood(t *testing.T) {
 	_, section, _ := strings.Cut(read(t, "README.md"), "**Compare answers.**")
