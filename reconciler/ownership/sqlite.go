@@ -93,7 +93,7 @@ func (s *sqlite) transact(ctx context.Context, key plan.Key, entities []Entity, 
 	if err != nil {
 		return err
 	}
-	defer stmt.Close()
+	defer func() { _ = stmt.Close() }() // the commit tells
 	for _, e := range entities {
 		r, err := stmt.ExecContext(ctx, key.String(), e.ID, string(e.Owner), string(e.Origin), e.Batch, e.At.UnixMilli(), head+1)
 		if err != nil {
@@ -139,7 +139,7 @@ func (s *sqlite) changes(ctx context.Context, key plan.Key, after int64, limit i
 	if err != nil {
 		return p, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	for rows.Next() {
 		var e Entity
 		var at int64

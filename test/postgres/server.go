@@ -51,7 +51,7 @@ func Start(t testing.TB, args ...string) *Server {
 	s := &Server{t: t, Addr: child.FreeAddr(t), bin: binaries(t), args: args}
 	var err error
 	// No folder of the test's own: those are closed to other users.
-	if s.dir, err = os.MkdirTemp("", "changeover-postgres-"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "changeover-postgres-"); err != nil { //nolint:usetesting // see above
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
