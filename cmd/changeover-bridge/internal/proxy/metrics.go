@@ -160,7 +160,7 @@ func sidesOf(r bridge.Rule, entities bool) []plan.Side {
 		return []plan.Side{plan.Legacy, plan.Modern}
 	}
 	switch r.To {
-	case plan.ToSplit:
+	case plan.ToSplit, plan.ToOwner:
 		return []plan.Side{plan.Legacy, plan.Modern}
 	case plan.ToLegacy, plan.ToModern:
 		return []plan.Side{plan.Side(r.To)}
