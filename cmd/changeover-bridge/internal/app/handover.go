@@ -66,7 +66,7 @@ func inherited() (l listeners, err error) {
 
 // tell says that the bridge serves: to the one before it, and to a service
 // manager that listens. It is called once.
-func (l listeners) tell(notifySocket string) error {
+func (l listeners) tell(ctx context.Context, notifySocket string) error {
 	if l.ready != nil {
 		_, err := l.ready.Write([]byte{1})
 		if err = errors.Join(err, l.ready.Close()); err != nil {
@@ -76,7 +76,7 @@ func (l listeners) tell(notifySocket string) error {
 	if notifySocket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unixgram", notifySocket)
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unixgram", notifySocket)
 	if err != nil {
 		return fmt.Errorf("tell the service manager: %w", err)
 	}
@@ -93,7 +93,7 @@ func (l listeners) tell(notifySocket string) error {
 func (l listeners) handOver(ctx context.Context, program string, args []string, env []string) (pid int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
 	defer cancel()
-	cmd := exec.Command(program, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...) // it outlives this one
 	cmd.Env = append(env, handoverEnv+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	r, w, err := os.Pipe()
@@ -129,7 +129,7 @@ func (l listeners) handOver(ctx context.Context, program string, args []string, 
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		_ = cmd.Process.Kill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			<-exited
+			_ = <-exited // killed
 			return 0, fmt.Errorf("hand over: the new bridge did not serve within %s", handoverTimeout)
 		}
 		return 0, fmt.Errorf("hand over: the new bridge ended before it served (its log says why): %w", errors.Join(<-exited))

@@ -130,7 +130,7 @@ func TestAServiceManagerIsToldWhoServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := (listeners{}).tell(socket); err != nil {
+	if err := (listeners{}).tell(t.Context(), socket); err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 100)
@@ -138,7 +138,7 @@ func TestAServiceManagerIsToldWhoServes(t *testing.T) {
 	if want := fmt.Sprintf("MAINPID=%d\nREADY=1", os.Getpid()); err != nil || string(got[:n]) != want {
 		t.Errorf("it was told %q, %v; want %q", got[:n], err, want)
 	}
-	if err := (listeners{}).tell(socket + "-gone"); !errors.Is(err, os.ErrNotExist) && err == nil {
+	if err := (listeners{}).tell(t.Context(), socket + "-gone"); !errors.Is(err, os.ErrNotExist) && err == nil {
 		t.Errorf("a manager that is gone: %v", err)
 	}
 }

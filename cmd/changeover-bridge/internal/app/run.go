@@ -105,11 +105,12 @@ func Run(ctx context.Context, o Options, handOver <-chan os.Signal, log *slog.Lo
 	if err != nil {
 		return err
 	}
-	msg := "listening"
+	where := []any{"traffic", l.traffic.Addr().String(), "admin", l.admin.Addr().String(), "pid", os.Getpid()}
 	if o.inherit {
-		msg = "took over"
+		log.Info("took over", where...)
+	} else {
+		log.Info("listening", where...)
 	}
-	log.Info(msg, "traffic", l.traffic.Addr().String(), "admin", l.admin.Addr().String(), "pid", os.Getpid())
 	return b.serve(ctx, l, handOver)
 }
 
@@ -128,7 +129,7 @@ func (b *Bridge) serve(ctx context.Context, l listeners, handOver <-chan os.Sign
 	failed := make(chan error, 2)
 	go func() { failed <- trafficServer.Serve(l.traffic) }()
 	go func() { failed <- adminServer.Serve(l.admin) }()
-	if err := l.tell(b.o.notifySocket); err != nil {
+	if err := l.tell(ctx, b.o.notifySocket); err != nil {
 		b.log.Warn("nobody was told that the bridge serves", "error", err.Error())
 	}
 	for {

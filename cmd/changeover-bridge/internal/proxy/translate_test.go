@@ -128,7 +128,10 @@ func (s *store) modernAPI(w http.ResponseWriter, r *http.Request) {
 	id, one := strings.CutPrefix(r.URL.Path, "/deployments/")
 	switch {
 	case r.Method == "POST" && r.URL.Path == "/deployments":
-		var body struct{ Name, Template, Cloud_region string } //nolint:revive // as the API has it
+		var body struct {
+			Name, Template string
+			CloudRegion    string `json:"cloud_region"`
+		}
 		dec := json.NewDecoder(r.Body)
 		dec.DisallowUnknownFields()
 		var raw object
@@ -138,7 +141,7 @@ func (s *store) modernAPI(w http.ResponseWriter, r *http.Request) {
 		}
 		b, _ := json.Marshal(raw)
 		_ = json.Unmarshal(b, &body)
-		if body.Cloud_region != "RegionOne" {
+		if body.CloudRegion != "RegionOne" {
 			answer(w, 422, object{"detail": "no such region"})
 			return
 		}

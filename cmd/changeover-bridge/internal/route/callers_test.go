@@ -75,7 +75,7 @@ func TestTheBridgeAndFlagdChooseTheSameCallers(t *testing.T) {
 	was := make([]plan.Side, len(keys))
 	r := httptest.NewRequest("GET", "/", nil)
 	lost, other, asked := 0, 0, 0
-	for step := 0; step <= 100; step++ {
+	for step := range 101 {
 		percent := plan.Percent(step)
 		if step == 33 {
 			percent = 33.33

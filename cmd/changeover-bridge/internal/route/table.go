@@ -159,12 +159,10 @@ func (t *Table) side(ru *rule, r *http.Request, client netip.Addr) (side plan.Si
 		return side, false, 0
 	}
 	bucket = -1
-	drawn := 0
+	drawn := rand.IntN(plan.Buckets)
 	if key := t.key(r, client); key != "" {
 		bucket = plan.Bucket(t.salt, key)
 		drawn = bucket
-	} else {
-		drawn = rand.IntN(plan.Buckets)
 	}
 	if plan.OnModern(drawn, ru.percent) {
 		return plan.Modern, true, bucket
