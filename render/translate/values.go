@@ -94,7 +94,7 @@ func cleanPath(path string) error {
 	for _, p := range parts {
 		// Some servers cut what follows a ; before they resolve dots.
 		if p, _, _ = strings.Cut(p, ";"); p == "." || p == ".." {
-			return errors.New("a segment of the path is . or .. alone")
+			return errors.New("the path holds a segment . or .. alone")
 		}
 	}
 	if strings.Contains(strings.ReplaceAll(path, `\`, "/"), "//") {

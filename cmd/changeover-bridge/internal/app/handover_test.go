@@ -138,7 +138,7 @@ func TestAServiceManagerIsToldWhoServes(t *testing.T) {
 	if want := fmt.Sprintf("MAINPID=%d\nREADY=1", os.Getpid()); err != nil || string(got[:n]) != want {
 		t.Errorf("it was told %q, %v; want %q", got[:n], err, want)
 	}
-	if err := (listeners{}).tell(t.Context(), socket + "-gone"); !errors.Is(err, os.ErrNotExist) && err == nil {
+	if err := (listeners{}).tell(t.Context(), socket+"-gone"); !errors.Is(err, os.ErrNotExist) && err == nil {
 		t.Errorf("a manager that is gone: %v", err)
 	}
 }
