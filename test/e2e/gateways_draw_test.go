@@ -345,7 +345,7 @@ func (w *wire) ask(t *testing.T, r request) answer {
 	a.rewritten = resp.Header.Get("X-Got-Headers")
 	a.force = resp.Header.Get("X-Got-Force")
 	a.target = escaped(resp.Header.Get("X-Got-Target"))
-	for _, name := range []string{"X-Rule", "Content-Type", "Location", "Sunset", "X-Why"} {
+	for _, name := range []string{"X-Rule", "Content-Type", "Location", "Sunset", "Deprecation", "Link", "X-Why"} {
 		page := name == "Content-Type" && a.status >= 300 && a.status < 400 // which nginx adds
 		if a.side == "" && !page && resp.Header.Values(name) != nil {
 			a.headers[name] = strings.Join(resp.Header.Values(name), "|")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/render/bridge"
 )
 
 // force is the header by which callers from some networks choose their side.
@@ -40,9 +41,21 @@ func (f *force) side(r *http.Request, client netip.Addr) plan.Side {
 	return ""
 }
 
-// Hide takes from a request what no backend gets.
+// Hide takes from a request what no backend gets: the header that chooses a side,
+// and what a backend would take for a header of the bridge's. Those that hand
+// headers on as CGI does read X_Changeover_Side as X-Changeover-Side. nginx drops
+// all names with an underscore.
 func (t *Table) Hide(r *http.Request) {
 	if t.force != nil {
 		delete(r.Header, t.force.header)
+	}
+	for name := range r.Header {
+		if strings.IndexByte(name, '_') < 0 {
+			continue
+		}
+		plain := strings.ReplaceAll(name, "_", "-")
+		if strings.EqualFold(plain, bridge.HeaderSide) || t.force != nil && strings.EqualFold(plain, t.force.header) {
+			delete(r.Header, name)
+		}
 	}
 }
