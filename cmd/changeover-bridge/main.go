@@ -1,6 +1,6 @@
 // Command changeover-bridge is a reverse proxy that keeps every caller of a
-// migration on its side. It is configured by one file, which the daemon writes
-// and which any number of bridges follow without dropping a request.
+// migration on its side. It is configured by one file or ConfigMap, which the daemon
+// writes and which any number of bridges follow without dropping a request.
 package main
 
 import (

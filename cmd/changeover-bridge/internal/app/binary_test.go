@@ -287,7 +287,7 @@ func TestAnInvalidFileKeepsTheOldConfig(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
-	if !strings.Contains(p.log(), "config file refused") {
+	if !strings.Contains(p.log(), "config refused") {
 		t.Error("the log does not tell")
 	}
 	next := render(t, planOf(legacy, modern, 1), 25)

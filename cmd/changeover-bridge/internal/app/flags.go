@@ -17,10 +17,11 @@ import (
 
 // Options of the bridge.
 type Options struct {
-	Config string // the file that is followed
-	Reread time.Duration
-	Listen string // traffic
-	Admin  string // metrics, health, pprof
+	Config    string // the file that is followed
+	ConfigMap ConfigMap
+	Reread    time.Duration
+	Listen    string // traffic
+	Admin     string // metrics, health, pprof
 	// AdminToken is needed as a bearer token for metrics, clients and pprof; empty:
 	// none is, and Admin must be loopback.
 	AdminToken string
@@ -55,7 +56,8 @@ func parseFlags(args []string, help io.Writer) (o Options, version bool, err err
 	tokenFile, trusted := declare(fs, &o, &version)
 	by := fs.String("clients-by", "user-agent", "what a `CLIENT` is told by at /clients and in changeover_bridge_clients: user-agent, address, header:NAME or none")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(help, "Usage: changeover-bridge --config FILE [flags]\n\nSIGTERM drains and ends it; SIGUSR2 replaces it by the program that is on disk now.\n\nFlags:\n")
+		fmt.Fprintf(help, "Usage: changeover-bridge --config FILE [flags]\n       changeover-bridge --config-map NAMESPACE/NAME [--config-cache FILE] [flags]\n\n"+
+			"SIGTERM drains and ends it; SIGUSR2 replaces it by the program that is on disk now.\n\nFlags:\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
 		return o, false, err
@@ -79,7 +81,8 @@ func parseFlags(args []string, help io.Writer) (o Options, version bool, err err
 }
 
 func declare(fs *flag.FlagSet, o *Options, version *bool) (tokenFile, trusted *string) {
-	fs.StringVar(&o.Config, "config", "", "config `FILE`, written by the daemon and followed (required)")
+	fs.StringVar(&o.Config, "config", "", "config `FILE`, written by the daemon and followed (required, unless --config-map is given)")
+	o.ConfigMap.declare(fs)
 	fs.DurationVar(&o.Reread, "reread", 2*time.Second, "read the config file this often even without a sign of a change")
 	fs.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`ADDRESS` for the traffic, HTTP/1.1 and h2c")
 	fs.StringVar(&o.Admin, "admin", "127.0.0.1:8081", "`ADDRESS` for /metrics, /healthz, the version and /debug/pprof")
@@ -103,12 +106,15 @@ func (o Options) check(rest []string, tokenFile string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%w: unexpected argument %q", errUsage, rest[0])
-	case o.Config == "":
-		return fmt.Errorf("%w: --config FILE is required", errUsage)
+	case (o.Config == "") == (o.ConfigMap.Name == ""):
+		return fmt.Errorf("%w: want one of --config FILE and --config-map NAMESPACE/NAME", errUsage)
 	case tokenFile == "" && !isLoopback(o.Admin):
 		return fmt.Errorf("%w: --admin %q is not loopback: give --admin-token-file, or an address such as 127.0.0.1:8081", errUsage, o.Admin)
 	case o.Limits.MaxIdle < 1 || o.Limits.MaxInFlight < 1 || o.MaxHeaderBytes < 1:
 		return fmt.Errorf("%w: limits must be at least 1", errUsage)
+	}
+	if err := o.ConfigMap.check(); err != nil {
+		return err
 	}
 	for _, d := range []time.Duration{o.Reread, o.Limits.Dial, o.Limits.Header, o.Limits.Idle, o.ReadHeaderTimeout, o.IdleTimeout, o.Drain} {
 		if d <= 0 {

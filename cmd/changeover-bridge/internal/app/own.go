@@ -41,7 +41,7 @@ func fromThisHost(r *http.Request) bool {
 }
 
 // own answers at the reserved paths. The hash is of the config that requests
-// are served by at this moment; where the file on disk is one that was
+// are served by at this moment; where the config as it is now was
 // refused, two headers say which and why.
 func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -168,9 +168,9 @@ func (b *Bridge) guarded(h http.Handler) http.Handler {
 
 // health is the answer of /healthz.
 type health struct {
-	// State is ok, degraded (the file is refused or the ownership store is down,
-	// and what was before goes on), waiting (no config or no owners yet) or
-	// draining. The last two answer 503.
+	// State is ok, degraded (the config is refused or cannot be read, or the
+	// ownership store is down, and what was before goes on), waiting (no config
+	// or no owners yet) or draining. The last two answer 503.
 	State string         `json:"state"`
 	Plan  *plan.Key      `json:"plan,omitempty"`
 	Stop  *plan.Position `json:"stop,omitempty"`

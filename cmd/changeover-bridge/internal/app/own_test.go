@@ -26,7 +26,7 @@ func newTestBridge(t *testing.T, o Options) (*Bridge, bridge.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.follower.Read()
+	b.follower.Read(t.Context())
 	return b, c
 }
 
@@ -108,7 +108,7 @@ func TestWhoCallsIsTold(t *testing.T) {
 		call("billing")
 	}
 	write(t, b.o.Config, render(t, planOf(c.Backends.Legacy.URL, c.Backends.Modern.URL, 0), 50))
-	b.follower.Read()
+	b.follower.Read(t.Context())
 	call("billing")
 	call("shipping")
 	w := httptest.NewRecorder()
@@ -154,12 +154,20 @@ func TestFlags(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("KUBERNETES_SERVICE_HOST", "") // it runs in no pod
 	for _, c := range []struct {
 		args string
 		code int
 		want string
 	}{
-		{"", 2, "--config FILE is required"},
+		{"", 2, "want one of --config FILE and --config-map NAMESPACE/NAME"},
+		{"--config x --config-map a/b", 2, "want one of --config FILE and --config-map NAMESPACE/NAME"},
+		{"--config x --kubeconfig k", 2, "--kubeconfig and --config-cache go with --config-map"},
+		{"--config x --config-cache c", 2, "--kubeconfig and --config-cache go with --config-map"},
+		{"--config-map a", 2, "want NAMESPACE/NAME, such as changeover-system/orders-bridge"},
+		{"--config-map a/b/c", 2, "want NAMESPACE/NAME"},
+		{"--config-map a/b --kubeconfig /does/not/exist", 3, "no such file"},
+		{"--config-map a/b", 3, "outside of a pod give --kubeconfig"},
 		{"--config x extra", 2, `unexpected argument "extra"`},
 		{"--nonsense", 2, "flag provided but not defined"},
 		{"--config x --admin 0.0.0.0:1", 2, "is not loopback"},

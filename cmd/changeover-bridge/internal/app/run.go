@@ -38,7 +38,8 @@ type Bridge struct {
 	handlers atomic.Int64
 }
 
-// newBridge fails where the owners of entities can be neither read nor kept.
+// newBridge fails where the config's source cannot be asked, or the owners of
+// entities can be neither read nor kept.
 func newBridge(o Options, log *slog.Logger) (*Bridge, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -58,8 +59,12 @@ func newBridge(o Options, log *slog.Logger) (*Bridge, error) {
 	if !o.ClientsBy.None() {
 		b.countClients()
 	}
+	source, err := o.source(log)
+	if err != nil {
+		return nil, err
+	}
 	b.follower = follow.New(follow.Options{
-		File: o.Config, Reread: o.Reread, Serve: b.proxy.Serve, Metrics: follow.NewMetrics(reg), Log: log,
+		Source: source, Cache: follow.Cache(o.ConfigMap.Cache), Serve: b.proxy.Serve, Metrics: follow.NewMetrics(reg), Log: log,
 	})
 	return b, nil
 }
@@ -98,8 +103,8 @@ func Run(ctx context.Context, o Options, handOver <-chan os.Signal, log *slog.Lo
 		defer b.owners.Close()
 	}
 	// Before anything is listened to, so that a restart never answers 503
-	// while there is a file.
-	b.follower.Read()
+	// while there is a config.
+	b.follower.Read(ctx)
 
 	l, err := listen(ctx, o)
 	if err != nil {
@@ -119,7 +124,7 @@ func (b *Bridge) serve(ctx context.Context, l listeners, handOver <-chan os.Sign
 	defer cut()
 	trafficServer, adminServer := b.trafficServer(requests), b.adminServer()
 
-	// The file is followed while requests drain: a rollback counts for the
+	// The config is followed while requests drain: a rollback counts for the
 	// last of them too.
 	following, unfollow := context.WithCancel(context.Background())
 	followed := make(chan struct{})

@@ -70,9 +70,16 @@ type fixture struct {
 }
 
 func newFixture(t testing.TB, file string, reread time.Duration) *fixture {
-	f := &fixture{t: t, file: file, registry: prometheus.NewRegistry()}
+	log := slog.New(slog.DiscardHandler)
+	f := newFixtureOf(t, follow.File{Path: file, Reread: reread, Log: log}, "")
+	f.file = file
+	return f
+}
+
+func newFixtureOf(t testing.TB, source follow.Source, cache follow.Cache) *fixture {
+	f := &fixture{t: t, registry: prometheus.NewRegistry()}
 	f.Follower = follow.New(follow.Options{
-		File: file, Reread: reread, Log: slog.New(slog.DiscardHandler), Metrics: follow.NewMetrics(f.registry),
+		Source: source, Cache: cache, Log: slog.New(slog.DiscardHandler), Metrics: follow.NewMetrics(f.registry),
 		Serve: func(c bridge.Config) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -93,10 +100,10 @@ func (f *fixture) run() {
 	f.t.Cleanup(func() { cancel(); <-done })
 }
 
-// awaits waits for a status for less than any slow reading takes.
+// awaits waits for a status: the machine may be busy.
 func (f *fixture) awaits(what string, ok func(follow.Status) bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if ok(f.Status()) {
 			return
 		}
@@ -106,7 +113,7 @@ func (f *fixture) awaits(what string, ok func(follow.Status) bool) {
 
 func (f *fixture) reloads(applied, marked, rejected int) {
 	f.t.Helper()
-	want := fmt.Sprintf(`# HELP changeover_bridge_config_reloads_total Changes of the config file by result: applied, marked (no other routes), rejected.
+	want := fmt.Sprintf(`# HELP changeover_bridge_config_reloads_total Changes of the config by result: applied, marked (no other routes), rejected.
 # TYPE changeover_bridge_config_reloads_total counter
 changeover_bridge_config_reloads_total{result="applied"} %d
 changeover_bridge_config_reloads_total{result="marked"} %d
@@ -121,20 +128,20 @@ func TestAFileIsReadOnceForEachChange(t *testing.T) {
 	f := newFixture(t, filepath.Join(t.TempDir(), "bridge.json"), time.Hour)
 	one, two := config(t, 1), config(t, 2)
 	replace(t, f.file, encode(t, one))
-	f.Read()
-	f.Read()
+	f.Read(t.Context())
+	f.Read(t.Context())
 	f.reloads(1, 0, 0)
 
 	marked := one
 	marked.Mark = &bridge.Mark{Revision: "abc"}
 	replace(t, f.file, encode(t, marked))
-	f.Read()
+	f.Read(t.Context())
 	f.reloads(1, 1, 0)
 	if s := f.Status(); s != (follow.Status{Hash: one.Hash}) {
 		t.Errorf("status %+v, want hash %s alone", s, one.Hash)
 	}
 	replace(t, f.file, encode(t, two))
-	f.Read()
+	f.Read(t.Context())
 	f.reloads(2, 1, 0)
 	if f.Status().Hash != two.Hash {
 		t.Errorf("hash %s, want %s", f.Status().Hash, two.Hash)
@@ -145,13 +152,13 @@ func TestARefusedFileChangesNothingButTheStatus(t *testing.T) {
 	f := newFixture(t, filepath.Join(t.TempDir(), "bridge.json"), time.Hour)
 	good := encode(t, config(t, 1))
 	replace(t, f.file, good)
-	f.Read()
+	f.Read(t.Context())
 	hash := f.Status().Hash
 
 	bad := []byte("{}")
 	replace(t, f.file, bad)
-	f.Read()
-	f.Read()
+	f.Read(t.Context())
+	f.Read(t.Context())
 	if s := f.Status(); s.Hash != hash || s.Rejected != bridge.Digest(bad) || s.Error == "" {
 		t.Errorf("status %+v, want hash %s and why %s was refused", s, hash, bridge.Digest(bad))
 	}
@@ -159,12 +166,12 @@ func TestARefusedFileChangesNothingButTheStatus(t *testing.T) {
 	if err := os.Remove(f.file); err != nil {
 		t.Fatal(err)
 	}
-	f.Read()
+	f.Read(t.Context())
 	if s := f.Status(); s.Hash != hash || s.Rejected != "" || !strings.Contains(s.Error, "does not exist") {
 		t.Errorf("status %+v, want hash %s and that the file is missing", s, hash)
 	}
 	replace(t, f.file, good)
-	f.Read()
+	f.Read(t.Context())
 	if s := f.Status(); s != (follow.Status{Hash: hash}) {
 		t.Errorf("status %+v after the good file came back", s)
 	}
@@ -180,7 +187,7 @@ func TestAConfigThatCannotBeServedIsRefused(t *testing.T) {
 	f.refuse = errors.New("serve config: out of luck")
 	src := encode(t, config(t, 1))
 	replace(t, f.file, src)
-	f.Read()
+	f.Read(t.Context())
 	if s := f.Status(); s.Hash != "" || s.Rejected != bridge.Digest(src) || s.Error != "serve config: out of luck" {
 		t.Errorf("status %+v", s)
 	}
@@ -188,7 +195,7 @@ func TestAConfigThatCannotBeServedIsRefused(t *testing.T) {
 
 func TestWhatIsNoRegularFileIsRefusedWithoutWaiting(t *testing.T) {
 	f := newFixture(t, t.TempDir(), time.Hour)
-	f.Read()
+	f.Read(t.Context())
 	if s := f.Status(); !strings.Contains(s.Error, "is no regular file") {
 		t.Errorf("status %+v", s)
 	}

@@ -13,7 +13,7 @@ const (
 	resultRejected = "rejected" // what was served before goes on
 )
 
-// Metrics of the config file.
+// Metrics of the config.
 type Metrics struct {
 	reloads  *prometheus.CounterVec
 	info     *prometheus.GaugeVec
@@ -26,7 +26,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "changeover_bridge_config_reloads_total",
-			Help: "Changes of the config file by result: applied, marked (no other routes), rejected.",
+			Help: "Changes of the config by result: applied, marked (no other routes), rejected.",
 		}, []string{"result"}),
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "changeover_bridge_config_info",
@@ -34,7 +34,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"plan", "stop", "hash"}),
 		rejected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "changeover_bridge_config_rejected",
-			Help: "1 while the config file is missing or refused.",
+			Help: "1 while the config cannot be read, is missing or is refused.",
 		}),
 		applied: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "changeover_bridge_config_applied_timestamp_seconds",

@@ -3,7 +3,6 @@ package follow
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -12,45 +11,6 @@ import (
 // settleFor is how long signs of a change are gathered before the file is
 // read: a rename alone gives several.
 const settleFor = 2 * time.Millisecond
-
-// Run follows the file until the context ends. It watches the folder, not the
-// file, because a rename puts another file in its place; ConfigMap mounts swap
-// a symlink beside it, so every change in the folder is a reason to look.
-// Where nothing can be watched the slow reading alone follows.
-func (f *Follower) Run(ctx context.Context) {
-	w := watcher{dir: filepath.Dir(f.o.File)}
-	if fs, err := fsnotify.NewWatcher(); err != nil {
-		f.o.Log.Warn("cannot watch files, reading the config file every so often instead", "every", f.o.Reread.String(), "error", err.Error())
-	} else {
-		w.fs = fs
-		defer fs.Close()
-	}
-	w.renew()
-	f.Read() // what changed before the watch stood
-
-	tick := time.NewTicker(f.o.Reread)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			w.renew()
-		case _, ok := <-w.events():
-			if !ok {
-				w.fs = nil
-				continue
-			}
-			w.drain(ctx)
-		case err, ok := <-w.errors():
-			if ok {
-				// Events may be lost; the reading below makes up for it.
-				f.o.Log.Warn("watching the config folder", "error", err.Error())
-			}
-		}
-		f.Read()
-	}
-}
 
 // watcher watches one folder, also when it is replaced.
 type watcher struct {
