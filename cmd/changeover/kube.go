@@ -64,6 +64,15 @@ func (w *wired) wireKube() error {
 	return nil
 }
 
+// client is the daemon's own, which writes nothing once another leads; nil
+// without a cluster.
+func (w *wired) client() *client.Client {
+	if w.kube == nil {
+		return nil
+	}
+	return w.kube.client
+}
+
 // recorder is the journal of a source, and the cluster where there is one.
 func (w *wired) recorder(s *source) (reconciler.Recorder, error) {
 	if w.kube == nil {

@@ -20,8 +20,7 @@ type runFlags struct {
 	forgeInterval                           time.Duration
 	stateDir, prometheus                    string
 	nginxDir, nginxConf, nginxBin, nginxURL string
-	bridgeConfig                            string
-	bridgeURLs                              []string
+	bridge                                  bridgeFlags
 	listen, logFormat                       string
 	interval, gitInterval, driftInterval    time.Duration
 	gitMaxAge, cooldown, noDataAlert        time.Duration
@@ -46,8 +45,7 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringVar(&f.nginxConf, "nginx-conf", "", "nginx's main configuration file, for nginx -t and reloads")
 	flags.StringVar(&f.nginxBin, "nginx-bin", "nginx", "the nginx program")
 	flags.StringVar(&f.nginxURL, "nginx-url", "http://127.0.0.1:80", "where nginx is asked which configuration it serves")
-	flags.StringVar(&f.bridgeConfig, "bridge-config", "", "file that the bridge reads; the daemon writes it")
-	flags.StringArrayVar(&f.bridgeURLs, "bridge-url", nil, "where a bridge is asked which configuration it serves (repeatable)")
+	f.bridge.add(cmd)
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
 	flags.DurationVar(&f.interval, "interval", 15*time.Second, "how often gates are evaluated")
 	flags.DurationVar(&f.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
@@ -100,23 +98,15 @@ func (f *runFlags) check() error {
 }
 
 func (f *runFlags) checkGateways() error {
-	switch {
-	case (f.nginxDir == "") != (f.nginxConf == ""):
+	if (f.nginxDir == "") != (f.nginxConf == "") {
 		return usageError("--nginx-dir and --nginx-conf go together: the folder for the files, and the configuration that includes them")
-	case (f.bridgeConfig == "") != (len(f.bridgeURLs) == 0):
-		return usageError("--bridge-config and --bridge-url go together: the file for the bridge, and where it is asked what it serves")
 	}
 	if f.nginxDir != "" {
 		if err := checkURL("--nginx-url", f.nginxURL); err != nil {
 			return err
 		}
 	}
-	for _, u := range f.bridgeURLs {
-		if err := checkURL("--bridge-url", u); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.bridge.check(&f.kube)
 }
 
 // checkURL does not repeat the URL: it may hold a password.

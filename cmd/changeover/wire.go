@@ -18,7 +18,6 @@ import (
 	"github.com/changeover-dev/changeover/gates/prom"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
-	"github.com/changeover-dev/changeover/reconciler/bridge"
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
@@ -103,15 +102,15 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 		checkNGINX(ctx, f, d.log)
 		o.NGINX = g
 	}
-	if f.bridgeConfig != "" {
-		g, err := bridge.New(bridge.Options{ConfigFile: f.bridgeConfig, URLs: f.bridgeURLs})
+	if err := w.wireKube(); err != nil {
+		return nil, err
+	}
+	if f.bridge.wanted() {
+		g, err := f.bridge.gateway(w.client())
 		if err != nil {
 			return nil, err
 		}
 		o.Bridge = g
-	}
-	if err := w.wireKube(); err != nil {
-		return nil, err
 	}
 	return w, w.record(ctx)
 }

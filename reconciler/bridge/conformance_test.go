@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 	conformance.Traffic(t, func(t *testing.T) conformance.Gateway {
 		file := filepath.Join(t.TempDir(), "bridge.json")
 		admin, _ := startBridge(t, binary, file, "127.0.0.1:0")
-		g, err := bridge.New(bridge.Options{ConfigFile: file, URLs: []string{"http://" + admin}})
+		g, err := bridge.New(bridge.Options{Store: bridge.File(file), Replicas: bridge.URLs{"http://" + admin}})
 		if err != nil {
 			t.Fatal(err)
 		}

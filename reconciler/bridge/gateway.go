@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +15,7 @@ import (
 	"github.com/changeover-dev/changeover/render/bridge"
 )
 
-// What Apply fails with, beside errors of rendering and of the file.
+// What Apply fails with, beside errors of rendering and of the store.
 var (
 	// ErrNotObserved: the config is written, but not every replica was seen
 	// to serve it.
@@ -27,11 +26,10 @@ var (
 
 // Options of a Gateway.
 type Options struct {
-	// ConfigFile is written; its folder must exist.
-	ConfigFile string
-	// URLs are the admin addresses of all replicas, at least one; the
-	// version endpoint is below them.
-	URLs []string
+	// Store keeps the config.
+	Store Store
+	// Replicas tells which bridges are asked what they serve.
+	Replicas Replicas
 	// HTTP asks the replicas. By default each question has a connection of
 	// its own, so that no answer is from a process that is gone.
 	HTTP *http.Client
@@ -46,24 +44,23 @@ type Options struct {
 // Gateway implements reconciler.Traffic. Its methods may be called from any
 // goroutine.
 type Gateway struct {
-	o    Options
-	file sync.Mutex // held while the file is compared and written
+	o     Options
+	store sync.Mutex // held while the config is compared and written
 }
 
 var _ reconciler.Traffic = (*Gateway)(nil)
 
-// New checks the options. It touches neither file nor replicas.
+// New checks the options. It touches neither store nor replicas.
 func New(o Options) (*Gateway, error) {
-	if o.ConfigFile == "" {
+	if o.Store == nil || o.Store == File("") {
 		return nil, errors.New("open bridge gateway: the bridge's config file is not set")
 	}
-	if len(o.URLs) == 0 {
-		return nil, errors.New("open bridge gateway: no URL of a bridge is set, so nothing could be observed")
+	if o.Replicas == nil {
+		o.Replicas = URLs(nil)
 	}
-	for _, s := range o.URLs {
-		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("open bridge gateway: %q: want an http or https URL of a bridge's admin address, such as http://127.0.0.1:8081", s)
+	if fixed, ok := o.Replicas.(URLs); ok {
+		if err := fixed.check(); err != nil {
+			return nil, fmt.Errorf("open bridge gateway: %w", err)
 		}
 	}
 	if o.HTTP == nil {
@@ -93,12 +90,15 @@ func (g *Gateway) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) er
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	old, err := g.put(c, src)
+	old, err := g.put(ctx, c, src)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	forward := isForward(p, old, m.Stop)
-	replicas := g.await(ctx, c, bridge.Digest(src), forward)
+	replicas, err := g.await(ctx, c, bridge.Digest(src), forward)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w; the config is written and stays", what, ErrNotObserved, err)
+	}
 	refused, behind := sorted(replicas)
 	switch {
 	case len(refused) > 0 && forward:
@@ -123,9 +123,9 @@ func configOf(p *plan.Plan, m reconciler.Mark) (bridge.Config, []byte, error) {
 }
 
 // isForward reports whether the stop lies after, or at, the one of the old
-// file. Where the old file tells no stop of this itinerary it is not: a plan
+// config. Where that tells no stop of this itinerary it is not: a plan
 // that is rolled back may well not know the stop that it leaves.
-func isForward(p *plan.Plan, old file, stop plan.Position) bool {
+func isForward(p *plan.Plan, old stored, stop plan.Position) bool {
 	if !old.exists {
 		return true
 	}
@@ -134,70 +134,76 @@ func isForward(p *plan.Plan, old file, stop plan.Position) bool {
 	return from >= 0 && it.Index(stop) >= from
 }
 
-// put writes the file where it differs, and returns the one before.
-func (g *Gateway) put(c bridge.Config, src []byte) (file, error) {
-	g.file.Lock()
-	defer g.file.Unlock()
-	old, err := readConfig(g.o.ConfigFile)
+// put writes the config where it differs, and returns the one before.
+func (g *Gateway) put(ctx context.Context, c bridge.Config, src []byte) (stored, error) {
+	g.store.Lock()
+	defer g.store.Unlock()
+	old, err := g.read(ctx)
 	if err != nil {
-		return file{}, err
+		return stored{}, err
 	}
 	if err := old.belongsTo(c.Plan); err != nil {
-		return file{}, err
+		return stored{}, err
 	}
 	if old.exists && bytes.Equal(old.src, src) {
 		return old, nil
 	}
-	return old, writeFile(g.o.ConfigFile, src)
+	return old, g.o.Store.Write(ctx, src)
 }
 
-// putBack restores the file before a refused one, unless somebody has written
+// putBack restores the config before a refused one, unless somebody has written
 // another since, and waits for those that had followed. It says what it did.
-func (g *Gateway) putBack(ctx context.Context, c bridge.Config, src []byte, old file) string {
-	g.file.Lock()
-	now, err := readConfig(g.o.ConfigFile)
+func (g *Gateway) putBack(ctx context.Context, c bridge.Config, src []byte, old stored) string {
+	// Also for a caller that has run out of time: what was moved is moved back.
+	ctx = context.WithoutCancel(ctx)
+	g.store.Lock()
+	now, err := g.read(ctx)
 	switch {
 	case err == nil && !bytes.Equal(now.src, src):
 		err = errors.New("another config was written meanwhile")
 	case err == nil && bytes.Equal(old.src, src):
 		err = errors.New("the old config is the same one")
 	case err == nil && old.exists:
-		err = writeFile(g.o.ConfigFile, old.src)
+		err = g.o.Store.Write(ctx, old.src)
 	case err == nil:
-		err = removeFile(g.o.ConfigFile)
+		err = g.o.Store.Remove(ctx)
 	}
-	g.file.Unlock()
+	g.store.Unlock()
 	if err != nil {
 		return "the old config could not be put back: " + err.Error()
 	}
 	if old.config.Hash == "" {
 		return "no config was there before, and none is now"
 	}
-	// Also for a caller that has run out of time: what was moved is moved back.
-	ctx = context.WithoutCancel(ctx)
 	c.Hash = old.config.Hash
-	_, behind := sorted(g.await(ctx, c, "", false))
-	if len(behind) > 0 {
+	replicas, err := g.await(ctx, c, "", false)
+	if err != nil {
+		return "the old config is put back, but " + err.Error()
+	}
+	if _, behind := sorted(replicas); len(behind) > 0 {
 		return "the old config is put back, but " + strings.Join(behind, "; ")
 	}
 	return "the old config is put back and served"
 }
 
-// Observe reads the file and asks every replica once.
+// Observe reads the config and asks every replica once.
 func (g *Gateway) Observe(ctx context.Context, p *plan.Plan, stop plan.Position) (reconciler.TrafficState, error) {
 	want, err := bridge.Render(p, stop)
 	if err != nil {
 		return reconciler.TrafficState{}, fmt.Errorf("observe plan %q on the bridge: %w", p.Key(), err)
 	}
-	f, err := readConfig(g.o.ConfigFile)
+	now, err := g.read(ctx)
 	if err != nil {
 		return reconciler.TrafficState{}, fmt.Errorf("observe plan %q on the bridge: %w", p.Key(), err)
 	}
-	replicas := g.ask(ctx, want.Plan.Name)
-	state := reconciler.TrafficState{Mark: f.markOf(want.Plan), Hash: common(replicas)}
+	replicas, err := g.ask(ctx, want.Plan.Name)
+	state := reconciler.TrafficState{Mark: now.markOf(want.Plan), Hash: common(replicas)}
 	var differs []string
-	if d := f.differs(want); d != "" {
+	if d := now.differs(want); d != "" {
 		differs = append(differs, d)
+	}
+	if err != nil { // the mark is told all the same
+		differs = append(differs, err.Error())
 	}
 	for _, r := range replicas {
 		if d := r.differs(want); d != "" {

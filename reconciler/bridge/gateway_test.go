@@ -107,7 +107,7 @@ func newFixture(t *testing.T, modes ...string) *fixture {
 	}
 	var err error
 	f.Gateway, err = bridge.New(bridge.Options{
-		ConfigFile: f.file, URLs: urls, Timeout: 300 * time.Millisecond, Probe: 100 * time.Millisecond, Interval: 2 * time.Millisecond,
+		Store: bridge.File(f.file), Replicas: bridge.URLs(urls), Timeout: 300 * time.Millisecond, Probe: 100 * time.Millisecond, Interval: 2 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -388,7 +388,7 @@ func TestApplyThatCannotBeginChangesNothing(t *testing.T) {
 		t.Errorf("error %v for a stop off the itinerary", err)
 	}
 	f.isAt(at(10))
-	gone, err := bridge.New(bridge.Options{ConfigFile: filepath.Join(t.TempDir(), "no", "bridge.json"), URLs: []string{f.replicas[0].URL}})
+	gone, err := bridge.New(bridge.Options{Store: bridge.File(filepath.Join(t.TempDir(), "no", "bridge.json")), Replicas: bridge.URLs{f.replicas[0].URL}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,10 +399,10 @@ func TestApplyThatCannotBeginChangesNothing(t *testing.T) {
 
 func TestNewRefusesWhatCouldObserveNothing(t *testing.T) {
 	for _, o := range []bridge.Options{
-		{URLs: []string{"http://127.0.0.1:1"}},
-		{ConfigFile: "x"},
-		{ConfigFile: "x", URLs: []string{"127.0.0.1:8081"}},
-		{ConfigFile: "x", URLs: []string{"http://127.0.0.1:1", ""}},
+		{Replicas: bridge.URLs{"http://127.0.0.1:1"}},
+		{Store: bridge.File("x")},
+		{Store: bridge.File("x"), Replicas: bridge.URLs{"127.0.0.1:8081"}},
+		{Store: bridge.File("x"), Replicas: bridge.URLs{"http://127.0.0.1:1", ""}},
 	} {
 		if _, err := bridge.New(o); err == nil {
 			t.Errorf("options %+v were taken", o)
@@ -412,7 +412,7 @@ func TestNewRefusesWhatCouldObserveNothing(t *testing.T) {
 
 func BenchmarkApplyOfNothingNew(b *testing.B) {
 	file := filepath.Join(b.TempDir(), "bridge.json")
-	g, err := bridge.New(bridge.Options{ConfigFile: file, URLs: []string{newReplica(b, file, "follows").URL}})
+	g, err := bridge.New(bridge.Options{Store: bridge.File(file), Replicas: bridge.URLs{newReplica(b, file, "follows").URL}})
 	if err != nil {
 		b.Fatal(err)
 	}

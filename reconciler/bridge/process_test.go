@@ -50,7 +50,7 @@ func TestRealBridgesFollow(t *testing.T) {
 	}
 	one, _ := startBridge(t, binary, file, "127.0.0.1:0")
 	two, kill := startBridge(t, binary, file, "127.0.0.1:0")
-	g, err := bridge.New(bridge.Options{ConfigFile: file, URLs: []string{"http://" + one, "http://" + two}, Timeout: 3 * time.Second})
+	g, err := bridge.New(bridge.Options{Store: bridge.File(file), Replicas: bridge.URLs{"http://" + one, "http://" + two}, Timeout: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

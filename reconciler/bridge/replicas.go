@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/changeover-dev/changeover/render/bridge"
 )
@@ -32,54 +30,6 @@ func freshConnections() *http.Client {
 		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-}
-
-// each runs f for every replica at once, and keeps their order.
-func (g *Gateway) each(f func(url string) replica) []replica {
-	out := make([]replica, len(g.o.URLs))
-	var wg sync.WaitGroup
-	for i, u := range g.o.URLs {
-		wg.Go(func() { out[i] = f(u) })
-	}
-	wg.Wait()
-	return out
-}
-
-// ask asks every replica once.
-func (g *Gateway) ask(ctx context.Context, name string) []replica {
-	return g.each(func(url string) replica { return g.probe(ctx, url, name) })
-}
-
-// await asks every replica until it serves the config or refuses the file with
-// that digest, or the time is up. Where stopEarly is set one refusal ends it
-// for all.
-func (g *Gateway) await(ctx context.Context, c bridge.Config, digest string, stopEarly bool) []replica {
-	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
-	defer cancel()
-	return g.each(func(url string) replica {
-		last := replica{url: url, silent: "was not asked"}
-		for {
-			r := g.probe(ctx, url, c.Plan.Name)
-			if ctx.Err() != nil {
-				return last // the answer was cut short
-			}
-			last = r
-			last.serves = r.silent == "" && r.hash == c.Hash
-			last.refuses = digest != "" && r.digest == digest && !last.serves
-			switch {
-			case last.refuses && stopEarly:
-				cancel()
-				return last
-			case last.serves, last.refuses:
-				return last
-			}
-			select {
-			case <-ctx.Done():
-				return last
-			case <-time.After(g.o.Interval):
-			}
-		}
-	})
 }
 
 // probe asks one replica for its version.
@@ -163,7 +113,7 @@ func (r replica) state() string {
 func (r replica) differs(want bridge.Config) string {
 	switch {
 	case r.silent == "" && r.digest != "":
-		return fmt.Sprintf("%s refuses the config file: %s", r.url, r.reason)
+		return fmt.Sprintf("%s refuses the config: %s", r.url, r.reason)
 	case r.silent == "" && r.hash == want.Hash:
 		return ""
 	}
@@ -172,6 +122,9 @@ func (r replica) differs(want bridge.Config) string {
 
 // common is the hash that all replicas serve; empty where they differ.
 func common(replicas []replica) string {
+	if len(replicas) == 0 {
+		return ""
+	}
 	for _, r := range replicas {
 		if r.silent != "" || r.hash != replicas[0].hash {
 			return ""

@@ -29,26 +29,30 @@ func (g *Gateway) Split(ctx context.Context, p *plan.Plan, stop plan.Position) (
 	if err != nil {
 		return nil, fmt.Errorf("read the split of plan %q: %w", p.Key(), err)
 	}
-	answers, failed := make([]bridge.Split, len(g.o.URLs)), make([]error, len(g.o.URLs))
+	urls, err := g.list(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the split of plan %q: %w", p.Key(), err)
+	}
+	answers, failed := make([]bridge.Split, len(urls)), make([]error, len(urls))
 	var wg sync.WaitGroup
-	for i, u := range g.o.URLs {
+	for i, u := range urls {
 		wg.Go(func() { answers[i], failed[i] = g.askSplit(ctx, u, want.Plan.Name) })
 	}
 	wg.Wait()
 	var out []split.Reading
 	for i, a := range answers {
 		if failed[i] == nil && a.Hash != want.Hash {
-			failed[i] = fmt.Errorf("%s serves %s", g.o.URLs[i], a.Hash)
+			failed[i] = fmt.Errorf("%s serves %s", urls[i], a.Hash)
 		}
 		if failed[i] != nil {
 			continue
 		}
 		for _, r := range a.Routes {
 			if r.Rule < 0 || r.Rule >= len(want.Rules) || want.Rules[r.Rule].Percent == nil {
-				failed[i] = fmt.Errorf("%s counts a split of routes[%d], which has none", g.o.URLs[i], r.Rule)
+				failed[i] = fmt.Errorf("%s counts a split of routes[%d], which has none", urls[i], r.Rule)
 				break
 			}
-			out = append(out, readingOf(g.o.URLs[i], a, r, *want.Rules[r.Rule].Percent))
+			out = append(out, readingOf(urls[i], a, r, *want.Rules[r.Rule].Percent))
 		}
 	}
 	return out, errors.Join(failed...)

@@ -40,7 +40,7 @@ func TestSplitReadsEveryReplica(t *testing.T) {
 	dead := httptest.NewServer(nil)
 	dead.Close()
 	urls := []string{serve(200, good), serve(200, behind), serve(200, odd), serve(404, ""), serve(200, []int{1}), dead.URL}
-	g, err := bridge.New(bridge.Options{ConfigFile: filepath.Join(t.TempDir(), "b.json"), URLs: urls})
+	g, err := bridge.New(bridge.Options{Store: bridge.File(filepath.Join(t.TempDir(), "b.json")), Replicas: bridge.URLs(urls)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func startPair(t *testing.T) *pair {
 	if w.toNGINX, err = nginx.New(nginx.Options{Dir: s.Dir, Conf: s.Conf, URL: s.URL}); err != nil {
 		t.Fatal(err)
 	}
-	if w.toBridge, err = bridge.New(bridge.Options{ConfigFile: config, URLs: []string{"http://" + admin}}); err != nil {
+	if w.toBridge, err = bridge.New(bridge.Options{Store: bridge.File(config), Replicas: bridge.URLs{"http://" + admin}}); err != nil {
 		t.Fatal(err)
 	}
 	return w

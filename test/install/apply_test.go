@@ -121,6 +121,22 @@ func TestABridgeComesIntoTheOnePod(t *testing.T) {
 	available(t, k, 2)
 }
 
+func TestBridgesComeIntoPodsOfTheirOwn(t *testing.T) {
+	k := kubetest.Shared(t)
+	dir := combined(t, shipped(t), "bridge-replicas", "gateway-api")
+	apply(t, k, dir, "--server-side", "--force-conflicts")
+	available(t, k, 2)
+	k.Kubectl(t, "rollout", "status", "deployment/changeover-bridge", "-n", system, "--timeout=120s")
+	pods := k.Kubectl(t, "get", "pods", "-n", system, "-l", "app.kubernetes.io/name=changeover-bridge", "-o", "jsonpath={.items[*].spec.serviceAccountName}")
+	if pods != "changeover-bridge changeover-bridge" {
+		t.Errorf("got pods of %q", pods)
+	}
+	k.Kubectl(t, "delete", "deployment/changeover-bridge", "service/changeover-bridge", "pdb/changeover-bridge",
+		"networkpolicy/changeover-bridge", "networkpolicy/changeover-to-bridge", "-n", system)
+	installed(t, k)
+	available(t, k, 2)
+}
+
 // ofTeam puts a namespace, and an API group, in the place of the example's.
 func ofTeam(namespace string) *strings.Replacer {
 	return strings.NewReplacer("migration-demo", namespace, "ledger.example.com", namespace+".example.com")

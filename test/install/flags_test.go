@@ -42,7 +42,7 @@ func TestEveryArgumentIsAFlag(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []string{"base", "site", "bridge", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"} {
+	for _, v := range []string{"base", "site", "bridge", "bridge-replicas", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"} {
 		c := container(t, v, "changeover")
 		if len(c.Args) < 8 || c.Args[0] != "run" || len(c.Command) > 0 {
 			t.Fatalf("%s: got command %v and args %v", v, c.Command, c.Args)
@@ -63,6 +63,7 @@ func TestEveryArgumentIsAFlag(t *testing.T) {
 				t.Errorf("%s: got command %v", v, b.Command)
 			}
 			check(v, "changeover-bridge", bridge, b.Args)
+			filesAreMounted(t, v, b)
 		}
 	}
 }
@@ -86,9 +87,9 @@ func filesAreMounted(t *testing.T, variant string, c core.Container) {
 
 // TestEveryVariableIsSet: one that is not is passed on as $(NAME).
 func TestEveryVariableIsSet(t *testing.T) {
-	for _, v := range []string{"base", "site"} {
+	for v, name := range map[string]string{"base": "changeover", "site": "changeover", "bridge-replicas": "bridge"} {
 		m := render(t, v)
-		c := container(t, v, "changeover")
+		c := container(t, v, name)
 		settings := of[core.ConfigMap](t, m, "ConfigMap")
 		if len(settings) != 1 {
 			t.Fatalf("%s: got %d ConfigMaps, want the settings", v, len(settings))
@@ -128,7 +129,7 @@ func TestTheReadmeSaysWhatEachPermissionIsFor(t *testing.T) {
 			said[resource[1]+": "+strings.TrimSpace(cells[2])] = false
 		}
 	}
-	for _, v := range []string{"site", "namespace"} {
+	for _, v := range []string{"site", "namespace", "bridge-replicas"} {
 		for _, list := range rules(t, render(t, v)) {
 			for _, rule := range list {
 				for _, resource := range rule.Resources {

@@ -22,7 +22,7 @@ import (
 )
 
 // variants are the folders that people apply, and combinations of components.
-var variants = []string{"base", "site", "namespace", "bridge", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"}
+var variants = []string{"base", "site", "namespace", "bridge", "bridge-replicas", "git-ssh", "signed-commits", "bridge git-ssh gateway-api signed-commits"}
 
 // render builds a folder of examples/install, or the base with components.
 func render(t *testing.T, variant string) resmap.ResMap {
@@ -132,7 +132,7 @@ func TestBindingsNameWhatIsThere(t *testing.T) {
 		to   []rbac.Subject
 	}
 	var all []binding
-	for _, v := range []string{"site", "namespace"} {
+	for _, v := range []string{"site", "namespace", "bridge-replicas"} {
 		m := render(t, v)
 		for name := range rules(t, m) {
 			have[name] = true
@@ -163,7 +163,7 @@ func TestBindingsNameWhatIsThere(t *testing.T) {
 }
 
 func TestPodsHaveNoPrivileges(t *testing.T) {
-	for _, v := range []string{"base", "bridge", "signed-commits"} {
+	for _, v := range []string{"base", "bridge", "bridge-replicas", "signed-commits"} {
 		for _, d := range of[apps.Deployment](t, render(t, v), "Deployment") {
 			spec := d.Spec.Template.Spec
 			if s := spec.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.RunAsUser == nil || *s.RunAsUser != 65532 ||
@@ -202,32 +202,23 @@ func TestPodsHaveNoPrivileges(t *testing.T) {
 // TestSelectorsFindThePods: a policy, service or budget that selects nothing is
 // silent about it.
 func TestSelectorsFindThePods(t *testing.T) {
-	for _, v := range []string{"base", "bridge"} {
+	for v, want := range map[string]int{"base": 1, "bridge": 1, "bridge-replicas": 2} {
 		m := render(t, v)
 		deployments := of[apps.Deployment](t, m, "Deployment")
-		if len(deployments) != 1 {
-			t.Fatalf("%s: got %d Deployments, want one", v, len(deployments))
-		}
-		pod := deployments[0].Spec.Template
-		ports := map[string]int32{}
-		for _, c := range pod.Spec.Containers {
-			for _, p := range c.Ports {
-				ports[p.Name] = p.ContainerPort
-			}
-		}
-		if !selects(t, deployments[0].Spec.Selector, pod.Labels) {
-			t.Errorf("%s: the Deployment does not select its pods", v)
+		if len(deployments) != want {
+			t.Fatalf("%s: got %d Deployments, want %d", v, len(deployments), want)
 		}
 		denies := false
 		policies := of[networking.NetworkPolicy](t, m, "NetworkPolicy")
 		for _, p := range policies {
-			if !selects(t, &p.Spec.PodSelector, pod.Labels) || p.Namespace != deployments[0].Namespace {
-				t.Errorf("%s: NetworkPolicy %s does not select the pods", v, p.Name)
-			}
-			if len(p.Spec.PolicyTypes) != 2 {
+			if len(p.Spec.PolicyTypes) != 2 && len(p.Spec.Ingress) > 0 {
 				t.Errorf("%s: NetworkPolicy %s is not about both directions", v, p.Name)
 			}
 			denies = denies || len(p.Spec.PodSelector.MatchLabels) == 0 && len(p.Spec.Ingress)+len(p.Spec.Egress) == 0
+			ports, found := portsOf(deployments, p.Namespace, func(pod map[string]string) bool { return selects(t, &p.Spec.PodSelector, pod) })
+			if !found {
+				t.Errorf("%s: NetworkPolicy %s does not select the pods", v, p.Name)
+			}
 			for _, in := range p.Spec.Ingress {
 				for _, port := range in.Ports {
 					if !slices.Contains(slices.Collect(maps.Values(ports)), port.Port.IntVal) {
@@ -240,7 +231,10 @@ func TestSelectorsFindThePods(t *testing.T) {
 			t.Errorf("%s: no NetworkPolicy denies what the others do not allow", v)
 		}
 		for _, s := range of[core.Service](t, m, "Service") {
-			if s.Spec.Type != core.ServiceTypeClusterIP || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			ports, found := portsOf(deployments, s.Namespace, func(pod map[string]string) bool {
+				return labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod))
+			})
+			if s.Spec.Type != core.ServiceTypeClusterIP || !found {
 				t.Errorf("%s: Service %s is of type %s, or does not select the pods", v, s.Name, s.Spec.Type)
 			}
 			for _, p := range s.Spec.Ports {
@@ -250,8 +244,35 @@ func TestSelectorsFindThePods(t *testing.T) {
 			}
 		}
 		budgets := of[policy.PodDisruptionBudget](t, m, "PodDisruptionBudget")
-		if len(budgets) != 1 || !selects(t, budgets[0].Spec.Selector, pod.Labels) || budgets[0].Spec.MaxUnavailable.IntVal != 1 {
-			t.Errorf("%s: the disruption budget is not for the pods, or keeps nodes from being drained: %+v", v, budgets)
+		if len(budgets) != want {
+			t.Errorf("%s: %d disruption budgets for %d Deployments", v, len(budgets), want)
+		}
+		for _, d := range deployments {
+			if !selects(t, d.Spec.Selector, d.Spec.Template.Labels) {
+				t.Errorf("%s: the Deployment %s does not select its pods", v, d.Name)
+			}
+			if !slices.ContainsFunc(budgets, func(b policy.PodDisruptionBudget) bool {
+				return selects(t, b.Spec.Selector, d.Spec.Template.Labels) && b.Spec.MaxUnavailable.IntVal == 1
+			}) {
+				t.Errorf("%s: no disruption budget is for the pods of %s, or it keeps nodes from being drained: %+v", v, d.Name, budgets)
+			}
 		}
 	}
+}
+
+// portsOf are the named ports of the pods that are selected.
+func portsOf(all []apps.Deployment, namespace string, selected func(pod map[string]string) bool) (ports map[string]int32, found bool) {
+	ports = map[string]int32{}
+	for _, d := range all {
+		if d.Namespace != namespace || !selected(d.Spec.Template.Labels) {
+			continue
+		}
+		found = true
+		for _, c := range d.Spec.Template.Spec.Containers {
+			for _, p := range c.Ports {
+				ports[p.Name] = p.ContainerPort
+			}
+		}
+	}
+	return ports, found
 }
