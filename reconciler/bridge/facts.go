@@ -22,9 +22,13 @@ const clientsWindow = time.Hour
 // Tell sums up what all replicas tell. A client that calls through several counts
 // for each.
 func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.Bridges {
-	facts, failed := make([]bridge.Facts, len(g.o.URLs)), make([]error, len(g.o.URLs))
+	urls, err := g.list(ctx)
+	if err != nil {
+		return gates.NoBridges(err.Error())
+	}
+	facts, failed := make([]bridge.Facts, len(urls)), make([]error, len(urls))
 	var wg sync.WaitGroup
-	for i, u := range g.o.URLs {
+	for i, u := range urls {
 		wg.Go(func() { failed[i] = g.askJSON(ctx, u, bridge.FactsPath(p.Metadata.Name), &facts[i]) })
 	}
 	wg.Wait()
@@ -32,19 +36,19 @@ func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.B
 		return gates.NoBridges(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	var out gates.Bridges
-	out.Clients, out.NoClients = g.clients(facts, now)
-	out.Shadow, out.NoShadow = g.shadow(facts)
+	out.Clients, out.NoClients = recentClients(urls, facts, now)
+	out.Shadow, out.NoShadow = comparisons(urls, facts)
 	return out
 }
 
-func (g *Gateway) clients(facts []bridge.Facts, now time.Time) (*gates.Clients, string) {
+func recentClients(urls []string, facts []bridge.Facts, now time.Time) (*gates.Clients, string) {
 	out := &gates.Clients{}
 	for i, f := range facts {
 		switch {
 		case f.Clients == nil:
-			return nil, g.o.URLs[i] + " counts no clients: --clients-by is none"
+			return nil, urls[i] + " counts no clients: --clients-by is none"
 		case now.Sub(f.Clients.Since) < clientsWindow:
-			return nil, g.o.URLs[i] + " has counted clients for less than an hour"
+			return nil, urls[i] + " has counted clients for less than an hour"
 		}
 		out.Legacy += f.Clients.Legacy
 		out.Modern += f.Clients.Modern
@@ -52,11 +56,11 @@ func (g *Gateway) clients(facts []bridge.Facts, now time.Time) (*gates.Clients, 
 	return out, ""
 }
 
-func (g *Gateway) shadow(facts []bridge.Facts) (*gates.Shadow, string) {
+func comparisons(urls []string, facts []bridge.Facts) (*gates.Shadow, string) {
 	var sum bridge.ShadowCounts
 	for i, f := range facts {
 		if f.Shadow == nil {
-			return nil, g.o.URLs[i] + " compares nothing at this stop: no route has mirror.compare"
+			return nil, urls[i] + " compares nothing at this stop: no route has mirror.compare"
 		}
 		sum.Add(*f.Shadow)
 	}

@@ -88,7 +88,7 @@ func TestTellSumsUpWhatEveryReplicaTells(t *testing.T) {
 		{"one counts none", []string{counted(0, 2*time.Hour), tells(nil)}, 0, "--clients-by is none"},
 		{"one is gone", []string{counted(0, 2*time.Hour), dead.URL}, 0, dead.URL + " cannot be reached"},
 	} {
-		g, err := bridge.New(bridge.Options{ConfigFile: filepath.Join(t.TempDir(), "b.json"), URLs: c.urls})
+		g, err := bridge.New(bridge.Options{Store: bridge.File(filepath.Join(t.TempDir(), "b.json")), Replicas: bridge.URLs(c.urls)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestTellSumsUpTheComparisons(t *testing.T) {
 		{[]string{idle}, gates.Shadow{}, "nothing was compared yet"},
 		{[]string{good, tells(nil)}, gates.Shadow{}, "no route has mirror.compare"},
 	} {
-		g, err := bridge.New(bridge.Options{ConfigFile: filepath.Join(t.TempDir(), "b.json"), URLs: c.urls})
+		g, err := bridge.New(bridge.Options{Store: bridge.File(filepath.Join(t.TempDir(), "b.json")), Replicas: bridge.URLs(c.urls)})
 		if err != nil {
 			t.Fatal(err)
 		}
