@@ -128,7 +128,7 @@ func TestBridgesComeIntoPodsOfTheirOwn(t *testing.T) {
 	available(t, k, 2)
 	k.Kubectl(t, "rollout", "status", "deployment/changeover-bridge", "-n", system, "--timeout=120s")
 	pods := k.Kubectl(t, "get", "pods", "-n", system, "-l", "app.kubernetes.io/name=changeover-bridge", "-o", "jsonpath={.items[*].spec.serviceAccountName}")
-	if pods != "changeover-bridge changeover-bridge" {
+	if pods != strings.TrimSpace(strings.Repeat("changeover-bridge ", 2)) {
 		t.Errorf("got pods of %q", pods)
 	}
 	k.Kubectl(t, "delete", "deployment/changeover-bridge", "service/changeover-bridge", "pdb/changeover-bridge",

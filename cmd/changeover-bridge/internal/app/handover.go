@@ -129,8 +129,7 @@ func (l listeners) handOver(ctx context.Context, program string, args []string, 
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		_ = cmd.Process.Kill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			_ = <-exited // killed
-			return 0, fmt.Errorf("hand over: the new bridge did not serve within %s", handoverTimeout)
+			return 0, fmt.Errorf("hand over: the new bridge did not serve within %s and was ended: %w", handoverTimeout, <-exited)
 		}
 		return 0, fmt.Errorf("hand over: the new bridge ended before it served (its log says why): %w", errors.Join(<-exited))
 	}
