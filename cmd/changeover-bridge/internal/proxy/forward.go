@@ -120,6 +120,7 @@ func (h *Handler) setForwarded(pr *httputil.ProxyRequest) {
 	}
 	pr.SetXForwarded()
 	if !trusted {
+		delete(pr.Out.Header, "X-Real-Ip")
 		return
 	}
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto"} {

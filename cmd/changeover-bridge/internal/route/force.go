@@ -54,8 +54,14 @@ func (t *Table) Hide(r *http.Request) {
 			continue
 		}
 		plain := strings.ReplaceAll(name, "_", "-")
-		if strings.EqualFold(plain, bridge.HeaderSide) || t.force != nil && strings.EqualFold(plain, t.force.header) {
+		if strings.EqualFold(plain, bridge.HeaderSide) || tellsWho(plain) || t.force != nil && strings.EqualFold(plain, t.force.header) {
 			delete(r.Header, name)
 		}
 	}
+}
+
+// tellsWho reports whether a header says, to who trusts it, who the caller is.
+func tellsWho(name string) bool {
+	const prefix = "X-Forwarded-"
+	return strings.EqualFold(name, "X-Real-Ip") || len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
