@@ -176,12 +176,14 @@ type health struct {
 	Stop  *plan.Position `json:"stop,omitempty"`
 	Hash  string         `json:"hash,omitempty"`
 	Error string         `json:"error,omitempty"`
+	// Failing are the sides that do not answer. The bridge is well all the same.
+	Failing []plan.Side `json:"failing,omitempty"`
 	// Owners of entities; nil where the bridge knows none.
 	Owners *owner.Health `json:"owners,omitempty"`
 }
 
 func (b *Bridge) healthz(w http.ResponseWriter, _ *http.Request) {
-	h := health{State: "ok", Error: b.follower.Status().Error}
+	h := health{State: "ok", Error: b.follower.Status().Error, Failing: b.proxy.Failing()}
 	code := http.StatusOK
 	c, ok := b.proxy.Config()
 	if ok {

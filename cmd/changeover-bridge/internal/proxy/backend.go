@@ -58,6 +58,7 @@ type backend struct {
 	transport *http.Transport
 	max       int64
 	inFlight  atomic.Int64
+	circuit   circuit
 	// logged keeps an outage from writing one line a request.
 	logged rate.Sometimes
 }

@@ -130,8 +130,9 @@ func (h *Handler) setForwarded(pr *httputil.ProxyRequest) {
 	}
 }
 
-func modifyResponse(res *http.Response) error {
+func (h *Handler) modifyResponse(res *http.Response) error {
 	e := exchangeOf(res.Request.Context())
+	e.side.circuit.answered(e.side, h.log)
 	if e.translated != nil {
 		if err := e.translated.Answer(res.Request.Context(), res); err != nil {
 			return err
@@ -158,6 +159,10 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	name := string(e.side.side)
 	code, reason, text := classify(r.Context(), e, err)
 	e.side.failures.WithLabelValues(reason).Inc()
+	switch reason {
+	case reasonConnect, reasonTimeout, reasonProtocol:
+		e.side.circuit.failed(e.side, h.log)
+	}
 	if reason != reasonCanceled {
 		e.side.logged.Do(func() {
 			h.log.Warn("request failed", "side", name, "reason", reason, "method", r.Method, "path", r.URL.Path, "error", err.Error())

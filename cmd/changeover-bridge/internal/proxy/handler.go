@@ -79,7 +79,7 @@ func New(o Options) *Handler {
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      bySide{},
-		ModifyResponse: modifyResponse,
+		ModifyResponse: h.modifyResponse,
 		ErrorHandler:   h.fail,
 		BufferPool:     buffers{},
 		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
@@ -119,6 +119,7 @@ func (h *Handler) Serve(c bridge.Config) error {
 			return fmt.Errorf("serve config: %w", err)
 		}
 		s.sides[name] = &side{backend: b, sideMeter: h.metrics.side(c, name)}
+		s.sides[name].show()
 	}
 	if s.births, err = h.follow(c, table); err != nil {
 		return err

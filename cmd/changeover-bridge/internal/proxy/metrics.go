@@ -31,6 +31,7 @@ type Metrics struct {
 	requests     *prometheus.CounterVec
 	duration     *prometheus.HistogramVec
 	inFlight     *prometheus.GaugeVec
+	circuitOpen  *prometheus.GaugeVec
 	failures     *prometheus.CounterVec
 	aborted      *prometheus.CounterVec
 	unconfigured prometheus.Counter
@@ -82,7 +83,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "changeover_bridge_owner_lookups_total",
 		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready (answered with 503).",
 	}, []string{"owner"})
-	reg.MustRegister(m.lookups, m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
+	m.circuitOpen = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "changeover_bridge_circuit_open",
+		Help: "1 while a side has given no answer to five requests in a row or more. No traffic is moved by that.",
+	}, []string{"plan", "side"})
+	reg.MustRegister(m.circuitOpen, m.lookups, m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
 	return m
 }
 
@@ -127,6 +132,7 @@ type sideMeter struct {
 	// aborted by the backend and by the client.
 	aborted, left prometheus.Counter
 	failures      *prometheus.CounterVec
+	circuitOpen   prometheus.Gauge
 }
 
 func (m *Metrics) meters(c bridge.Config) []map[plan.Side]meter {
@@ -147,6 +153,8 @@ func (m *Metrics) side(c bridge.Config, side plan.Side) sideMeter {
 		aborted:  m.aborted.WithLabelValues(c.Plan.Name, string(side), "backend"),
 		left:     m.aborted.WithLabelValues(c.Plan.Name, string(side), "client"),
 		failures: m.failures.MustCurryWith(prometheus.Labels{"plan": c.Plan.Name, "side": string(side)}),
+
+		circuitOpen: m.circuitOpen.WithLabelValues(c.Plan.Name, string(side)),
 	}
 }
 
