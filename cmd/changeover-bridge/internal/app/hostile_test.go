@@ -182,7 +182,7 @@ func TestSlowCallersHoldUpNobody(t *testing.T) {
 	legacy, modern := sides(t)
 	file := filepath.Join(t.TempDir(), "bridge.json")
 	write(t, file, render(t, planOf(legacy, modern, 0), 25))
-	p := start(t, "--config", file, "--read-header-timeout", "500ms")
+	p := start(t, "--config", file, "--read-header-timeout", "3s")
 	addr := strings.TrimPrefix(p.traffic, "http://")
 	var slow []net.Conn
 	for i := range 60 {
