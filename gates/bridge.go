@@ -16,7 +16,8 @@ import (
 // Clients are how many called each side within the last hour.
 type Clients struct{ Legacy, Modern int }
 
-// Shadow sums up the comparisons since the stop is served.
+// Shadow sums up the comparisons of the routes that the stop compares, since they
+// are compared in this way: stops with equal ones go on.
 type Shadow struct {
 	// MatchRate is the share of the comparisons that matched, from 0 to 1.
 	MatchRate float64

@@ -84,15 +84,20 @@ func (b *Bridge) facts(w http.ResponseWriter) {
 			f.Shadow.Add(e.ShadowCounts)
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(f) // the client may have left
+	tell(w, f)
 }
 
 // split tells how requests were split. It names no caller.
 func (b *Bridge) split(w http.ResponseWriter) {
 	s, _ := b.proxy.Split() // there is a config
+	tell(w, s)
+}
+
+// tell answers with JSON that is of this moment.
+func tell(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s) // the client may have left
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(v) // the client may have left
 }
 
 // oneLine makes a text fit for a header.
@@ -134,9 +139,7 @@ func (b *Bridge) clients(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "changeover-bridge: no clients are counted: there is no config yet, or --clients-by is none", http.StatusServiceUnavailable)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(c) // the client may have left
+	tell(w, c)
 }
 
 // shadow tells how modern's answers compare with legacy's.
@@ -146,9 +149,7 @@ func (b *Bridge) shadow(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "changeover-bridge: nothing is compared: there is no config yet, or no route of the stop has mirror.compare", http.StatusServiceUnavailable)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(s) // the client may have left
+	tell(w, s)
 }
 
 func (b *Bridge) guarded(h http.Handler) http.Handler {
