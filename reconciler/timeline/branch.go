@@ -71,6 +71,12 @@ func (p *Player) Tell(key plan.Key, o decide.Other, st gates.PlanState) {
 	p.changed = true
 }
 
+// TellBridges says what bridges tell gates from now on.
+func (p *Player) TellBridges(b gates.Bridges) {
+	p.bridges = b
+	p.changed = true
+}
+
 // commit puts a version of the plan with that position on the branch.
 func (p *Player) commit(v plan.Version, to plan.Position, c decide.Change) {
 	declared := *v.Plan

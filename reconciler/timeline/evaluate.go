@@ -68,7 +68,7 @@ func (p *Player) evaluate(in *decide.Input) {
 	var all gates.Results
 	for _, w := range wants {
 		snap.Facts = in.Facts(w)
-		snap.Facts.Objects, snap.Facts.Plans = p.o.Objects, p.stands
+		snap.Facts.Objects, snap.Facts.Plans, snap.Facts.Bridges = p.o.Objects, p.stands, p.bridges
 		all = append(all, p.program(w.Version).Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
 	}
 	if p.o.Judge != nil {

@@ -69,6 +69,7 @@ type Player struct {
 	approvals []decide.Approval
 	others    map[plan.Key]decide.Other
 	stands    map[string]gates.PlanState // of the namespace, by name
+	bridges   gates.Bridges
 	versions  map[plan.Revision]plan.Version
 	head      plan.Version
 	rec       decide.Record

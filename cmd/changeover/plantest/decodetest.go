@@ -40,6 +40,9 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 		"others": func(_, v *yaml.Node) {
 			d.List(v, func(o *yaml.Node) { t.Others = append(t.Others, d.other(o)) })
 		},
+		"bridges": func(_, v *yaml.Node) {
+			d.List(v, func(b *yaml.Node) { t.Bridges = append(t.Bridges, d.told(b)) })
+		},
 		"commits": func(_, v *yaml.Node) {
 			d.List(v, func(c *yaml.Node) { t.Commits = append(t.Commits, d.commit(c)) })
 		},
@@ -52,6 +55,7 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 	}
 	slices.SortStableFunc(t.Commits, func(a, b Commit) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Approvals, func(a, b Approval) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Bridges, func(a, b Told) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Others, func(a, b Other) int { return cmp.Compare(a.At, b.At) })
 	return t
 }

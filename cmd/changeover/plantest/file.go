@@ -43,6 +43,7 @@ type Test struct {
 	Commits   []Commit
 	Approvals []Approval
 	Others    []Other
+	Bridges   []Told
 	Objects   map[string]map[string]any
 	Expect    []Expectation
 

@@ -29,6 +29,15 @@ func (f *File) script(p *plan.Plan, t Test) (out []event) {
 			return nil
 		}})
 	}
+	var told gates.Bridges
+	for _, b := range t.Bridges {
+		told = b.over(told)
+		now := told
+		out = append(out, event{b.At, func(player *timeline.Player, _ time.Time) error {
+			player.TellBridges(now)
+			return nil
+		}})
+	}
 	for _, c := range t.Commits {
 		out = append(out, event{c.At, func(player *timeline.Player, now time.Time) error {
 			return player.Commit(now, timeline.Commit{
