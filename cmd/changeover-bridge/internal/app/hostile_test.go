@@ -190,7 +190,7 @@ func TestSlowCallersHoldUpNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
 		text := []string{"", "GET /x HT", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\na"}[i%3]
 		if _, err := io.WriteString(c, text); err != nil {
 			t.Fatal(err)
