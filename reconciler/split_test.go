@@ -30,6 +30,7 @@ type counting struct {
 	n      int64
 	modern int64
 	err    error
+	mute   bool
 }
 
 func (c *counting) Split(_ context.Context, _ *plan.Plan, stop plan.Position) ([]split.Reading, error) {
@@ -42,6 +43,9 @@ func (c *counting) Split(_ context.Context, _ *plan.Plan, stop plan.Position) ([
 	if serves < 0 {
 		serves = stop.Percent
 	}
+	if c.mute {
+		return nil, errors.New("nobody answers")
+	}
 	c.n += 100
 	c.modern += int64(serves)
 	r := split.Reading{Source: "counter", Route: "routes[0]", Percent: stop.Percent, Since: c.since}
@@ -53,6 +57,12 @@ func (c *counting) set(serves plan.Percent, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serves, c.err = serves, err
+}
+
+func (c *counting) silence(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mute = on
 }
 
 // splitPages is a Notifier that keeps what it was told about the split.
@@ -110,6 +120,16 @@ func TestRequestsThatAreNotSplitAsDeclared(t *testing.T) {
 	if p.all() != "page SplitMismatch" {
 		t.Errorf("told %q", p.all())
 	}
+
+	// That nobody can be asked refutes nothing: it stays held.
+	c.silence(true)
+	g.await("nobody answers", func(s reconciler.Status) bool { return s.Split != nil && s.Split.Unread != "" })
+	at := time.Now()
+	s = g.await("held on", func(s reconciler.Status) bool { return s.CheckedAt.Sub(at) > 300*time.Millisecond })
+	if s.Decision.Reason != decide.SplitMismatch || s.Effective.Percent != 25 || p.all() != "page SplitMismatch" {
+		t.Errorf("%s at %s; told %q", s.Decision.Reason, s.Effective, p.all())
+	}
+	c.silence(false)
 
 	c.set(-1, nil)
 	g.awaitSteady("gradual@50")

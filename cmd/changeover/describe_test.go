@@ -104,6 +104,7 @@ func states() map[string]reconciler.Status {
 	s.State = reconciler.StateDegraded
 	s.Split = &split.Report{Declared: []plan.Percent{25}, Requests: split.Pair{Legacy: 3600, Modern: 400}, Contradicting: 600, Intervals: 3,
 		Off: "routes[1] by http://10.1.2.3:8081: 600 of 4000 requests went to the side where their callers' buckets are not"}
+	s.Split.Last = s.Split.Off
 	s.Observed.Split = s.Split.Mismatch()
 	all["split"] = s
 	s = all["git-stale"]

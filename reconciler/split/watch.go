@@ -26,17 +26,20 @@ type Report struct {
 	Off string `json:"off,omitempty"`
 	// Intervals that were off in a row.
 	Intervals int `json:"intervals,omitempty"`
+	// Last is what the last of these said, which an interval without requests
+	// does not refute.
+	Last string `json:"last,omitempty"`
 	// Unread says why a source could not be read; empty where all were.
 	Unread string `json:"unread,omitempty"`
 }
 
 // Mismatch says what is wrong with the split, once it was so for Told intervals
-// in a row; empty where it is not.
+// in a row and until one is judged as declared; empty where it is not.
 func (r *Report) Mismatch() string {
 	if r == nil || r.Intervals < Told {
 		return ""
 	}
-	return r.Off
+	return r.Last
 }
 
 // String is one line for people.
@@ -77,6 +80,7 @@ type base struct {
 type Watch struct {
 	bases     map[source]base
 	intervals int
+	last      string
 }
 
 // Next ends an interval. Sources that could not be read are named in unread. An
@@ -122,10 +126,10 @@ func (w *Watch) Next(readings []Reading, unread string) *Report {
 	out.Off = strings.Join(parts, "; ")
 	switch {
 	case out.Off != "":
-		w.intervals++
+		w.intervals, w.last = w.intervals+1, out.Off
 	case judged:
-		w.intervals = 0
+		w.intervals, w.last = 0, ""
 	}
-	out.Intervals = w.intervals
+	out.Intervals, out.Last = w.intervals, w.last
 	return out
 }
