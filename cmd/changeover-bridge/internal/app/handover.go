@@ -123,13 +123,13 @@ func (l listeners) handOver(ctx context.Context, program string, args []string, 
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	_ = w.Close()
-	if until, ok := ctx.Deadline(); ok {
-		_ = r.SetReadDeadline(until)
-	}
+	// Also when this one is told to end meanwhile: then neither is to serve.
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
+	defer stop()
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		_ = cmd.Process.Kill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0, fmt.Errorf("hand over: the new bridge did not serve within %s and was ended: %w", handoverTimeout, <-exited)
+			return 0, fmt.Errorf("hand over: the new bridge did not serve in time and was ended: %w", errors.Join(ctx.Err(), <-exited))
 		}
 		return 0, fmt.Errorf("hand over: the new bridge ended before it served (its log says why): %w", errors.Join(<-exited))
 	}

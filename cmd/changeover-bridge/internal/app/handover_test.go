@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,5 +141,44 @@ func TestAServiceManagerIsToldWhoServes(t *testing.T) {
 	}
 	if err := (listeners{}).tell(t.Context(), socket+"-gone"); !errors.Is(err, os.ErrNotExist) && err == nil {
 		t.Errorf("a manager that is gone: %v", err)
+	}
+}
+
+// A bridge that is told to end while another is to take its place ends, and the
+// other with it.
+func TestABridgeThatEndsMeanwhileHandsNothingOver(t *testing.T) {
+	dir := t.TempDir()
+	pidFile := filepath.Join(dir, "pid")
+	program := filepath.Join(dir, "never-ready")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho $$ >"+pidFile+".new && mv "+pidFile+".new "+pidFile+"\nexec sleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := listen(t.Context(), Options{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.traffic.Close()
+	defer l.admin.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for {
+			if _, err := os.Stat(pidFile); err == nil {
+				cancel()
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	begun := time.Now()
+	if _, err := l.handOver(ctx, program, nil, os.Environ()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if d := time.Since(begun); d > handoverTimeout/2 {
+		t.Errorf("it took %s", d)
+	}
+	text, _ := os.ReadFile(pidFile)
+	var pid int
+	if _, err := fmt.Sscan(string(text), &pid); err != nil || alive(pid) {
+		t.Errorf("the other, %q, is still there (%v)", text, err)
 	}
 }
