@@ -23,7 +23,7 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 			return err
 		}
 		kept := w.keep(ctx, in)
-		return errors.Join(kept, w.follow(ctx, in, kept == nil))
+		return errors.Join(kept, w.follow(ctx, in, kept == nil), w.rest(ctx, in))
 	case !d.Verb.Moves():
 		return nil
 	}
@@ -80,12 +80,18 @@ func (w *worker) step(ctx context.Context, in *decide.Input, v plan.Version) err
 		}
 		return w.stepped(ctx, decide.StepTraffic)
 	case decide.StepExpand:
+		if err := w.backedUp(ctx, v); err != nil {
+			return err
+		}
 		if err := w.expand(ctx, v, m.To); err != nil {
 			return fmt.Errorf("expand the cluster for %s: %w", m.To, err)
 		}
 		return w.stepped(ctx, decide.StepHealth)
 	case decide.StepHealth:
 		if err := w.healthy(ctx, v, m.To); err != nil {
+			return err
+		}
+		if err := w.awaits(ctx, v, workTransforms, workEntities); err != nil {
 			return err
 		}
 		return w.stepped(ctx, decide.StepTraffic)
@@ -198,7 +204,7 @@ func (w *worker) leave(ctx context.Context, in *decide.Input, v plan.Version) er
 func (w *worker) finish(ctx context.Context, in *decide.Input, v plan.Version) error {
 	m := *w.rec.Move
 	now := w.r.o.Now()
-	w.save(ctx, w.rec.Finish(now))
+	w.save(ctx, w.leavesBehind(w.rec.Finish(now), in.Applied.Revision, m, now))
 	in.Applied = v
 	w.observed.Gateway = decide.Part{Known: v.Plan.Spec.Gateway != nil, Healthy: true, Stop: m.To}
 	w.observedAt, w.observedStop = now, m.To

@@ -164,7 +164,7 @@ func (w *worker) healthy(ctx context.Context, v plan.Version, stop plan.Position
 // waits notes what the move under way waits for.
 func (w *worker) waits(why string) {
 	if w.waited != why {
-		w.log.Info("the move waits for health", "stop", w.rec.Move.To.String(), "why", why)
+		w.log.Info("the move waits", "stop", w.rec.Move.To.String(), "why", why)
 	}
 	w.waiting = why
 }

@@ -228,6 +228,7 @@ func (t *turn) report(ctx context.Context) {
 		w.measure(ctx, t.in)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
+		w.pauses()
 		if failed == nil && t.d.Verb.Moves() && w.waiting == "" {
 			// What comes next may be decided at once.
 			w.r.enqueue(w.key)

@@ -30,6 +30,9 @@ type Options struct {
 	// is applied, and is called from several goroutines.
 	Cluster   Cluster
 	Manifests func(ctx context.Context, v plan.Version, stop plan.Position) ([]render.Object, error)
+	// Backup, Transforms and Entities do the long work of moves; each is nil
+	// where the daemon was started without, and Check refuses plans that need it.
+	Backup, Transforms, Entities Work
 	// Fence is asked before every effect: an error says why none may be
 	// begun, as when another daemon leads. Nil: all may.
 	Fence func() error

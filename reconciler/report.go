@@ -80,7 +80,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
 		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err, Unverified: b.held,
-		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(),
+		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(), Work: w.workNow(),
 	}
 	s.Observed.Split = s.Split.Mismatch()
 	w.tellHeld(ctx, in, b)
@@ -146,7 +146,10 @@ func gistOf(s Status) Status {
 	if s.GitError != "" {
 		s.GitError = "unreadable"
 	}
-	s.Split = nil
+	if len(s.Work) > 0 && s.Move != nil {
+		s.Waiting = s.Work[0].Name // how far it is changes all the time
+	}
+	s.Split, s.Work = nil, nil
 	if s.Observed.Split != "" {
 		s.Observed.Split = "mismatch"
 	}

@@ -41,10 +41,12 @@ type Status struct {
 	Error    string         `json:"error,omitempty"` // the last failed effect, while it lasts
 	// Waiting is what the move under way waits for, or what the cluster has
 	// yet to do; empty: nothing.
-	Waiting   string    `json:"waiting,omitempty"`
-	CheckedAt time.Time `json:"checkedAt"`
-	GitReadAt time.Time `json:"gitReadAt,omitzero"`
-	GitError  string    `json:"gitError,omitempty"` // why the last reading of Git failed
+	Waiting string `json:"waiting,omitempty"`
+	// Work is how far the long work of the move is, or of the stop.
+	Work      []Progress `json:"work,omitempty"`
+	CheckedAt time.Time  `json:"checkedAt"`
+	GitReadAt time.Time  `json:"gitReadAt,omitzero"`
+	GitError  string     `json:"gitError,omitempty"` // why the last reading of Git failed
 	// Unverified: the branch's head is not taken up, as it is not signed as it
 	// must be; GitError says why.
 	Unverified bool `json:"unverified,omitempty"`

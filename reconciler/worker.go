@@ -49,6 +49,8 @@ type worker struct {
 	waited       string     // what it waited for at the work before
 	told         time.Time  // the start of the move of which a person was told that it is overdue
 
+	work working // long work of moves
+
 	unread  error           // why the approvals could not be read, or nil
 	misread []plan.Problem  // of files that are no approvals
 	last    decide.Decision // as last reported

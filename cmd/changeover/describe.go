@@ -59,12 +59,31 @@ func (d *describer) head() {
 	if s.Waiting != "" {
 		d.line("Waits for", "%s", s.Waiting)
 	}
+	for _, p := range s.Work {
+		d.line("Work", "%s", worked(p))
+	}
 	if until := waitsUntil(s); !until.IsZero() {
 		d.line("Waits until", "%s", d.moment(until))
 	} else {
 		d.line("Looks again", "at the next evaluation, and at once at a new commit")
 	}
 	d.next()
+}
+
+// worked is how far a long work of a move is.
+func worked(p reconciler.Progress) string {
+	text := fmt.Sprintf("%s: %d of %d", p.Name, p.Finished, p.Total)
+	if p.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", p.Failed)
+	}
+	if p.Rate > 0 && p.Finished < p.Total {
+		left := time.Duration(float64(p.Total-p.Finished) / p.Rate * float64(time.Second))
+		text += fmt.Sprintf(", %.3g a second, about %s left", p.Rate, plan.Duration(left.Round(time.Second)))
+	}
+	if p.Message != "" {
+		text += "; " + p.Message
+	}
+	return text
 }
 
 // why names what blocks one below the other, where there is more than one.

@@ -107,6 +107,10 @@ func states() map[string]reconciler.Status {
 	s.Split.Last = s.Split.Off
 	s.Observed.Split = s.Split.Mismatch()
 	all["split"] = s
+	s = steadyAt25()
+	s.State, s.Waiting = reconciler.StateProgressing, "5 of the next 250 are in flight"
+	s.Work = []reconciler.Progress{{Name: "entities", Message: s.Waiting, Total: 250, Finished: 120, Failed: 2, Rate: 2.5}}
+	all["work"] = s
 	s = all["git-stale"]
 	s.GitReadAt, s.GitError = before(12*time.Minute), "fetch main of https://git.example.com/ops/migrations.git: the remote cannot be reached: connection refused"
 	all["git-stale"] = s

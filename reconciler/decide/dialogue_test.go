@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ import (
 //	value SIGNAL=NUMBER|none                  what a baseline would remember of a signal
 //	observe gateway=STOP healthy=BOOL [cluster=BOOL] [split=WORD]
 //	unmet TEXT                                what the cluster does not offer
+//	behind / took-back                        the last move back left something in data / it is taken back
 //	step STEP                                 the move has come to that step
 //	decide                                    prints the decision and begins it
 //	explain                                   prints what blocks, and what comes next
@@ -114,6 +116,12 @@ func say(t *testing.T, w *world, d *datadriven.TestData) string {
 		for _, a := range d.CmdArgs {
 			w.unmet = append(w.unmet, a.Key)
 		}
+		return ""
+	case "behind":
+		w.rec = w.rec.LeftBehind(Behind{From: w.left.From, Revision: cmp.Or(w.left.Leaves, "applied"), Since: w.now})
+		return fmt.Sprintf("%s by %s\n", w.rec.Behind.From, w.rec.Behind.Revision)
+	case "took-back":
+		w.rec = w.rec.TookBack()
 		return ""
 	case "step":
 		w.rec = w.rec.Stepped(Step(d.CmdArgs[0].Key))

@@ -54,6 +54,7 @@
 //	    remembered here without a value
 //	17  ahead, cluster or gateway not healthy              Hold NotHealthy
 //	    ahead, requests seen not to be split as declared   Hold SplitMismatch
+//	    ahead, data that a way back left is taken back     Hold TakingBack
 //	18  otherwise                                          Advance to the next stop
 //
 // Too many rollbacks in a day halt the plan (row 14). Connected plans are decided

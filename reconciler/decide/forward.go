@@ -288,6 +288,9 @@ func (s *state) unhealthy(b *blockers) {
 	if why := s.Observed.Split; why != "" && !s.effective().IsZero() {
 		b.add(SplitMismatch, time.Time{}, "requests are not split as %s declares: %s", s.effective(), why)
 	}
+	if x := s.Record.Behind; x != nil {
+		b.add(TakingBack, time.Time{}, "what %s left in data is being taken back", x.From)
+	}
 }
 
 func has(rs gates.Results, name string) bool {

@@ -22,6 +22,7 @@ func (r Record) Clone() Record {
 	r.Baselines = maps.Clone(r.Baselines)
 	r.Applied, r.Good, r.Move = clone(r.Applied), clone(r.Good), clone(r.Move)
 	r.Pending, r.Halt, r.Verify, r.Blind = clone(r.Pending), clone(r.Halt), clone(r.Verify), clone(r.Blind)
+	r.Behind = clone(r.Behind)
 	return r
 }
 
@@ -233,15 +234,16 @@ func (r *Record) begin(in Input, d Decision) {
 	}
 	s := &state{Input: in}
 	v := s.version(d.Revision)
-	step := StepExpand
+	step, leaves := StepExpand, plan.Revision("")
 	from := s.effective()
 	if d.Verb.Backward() {
 		step = StepPrepare
 		from = s.furthest(s.itinerary())
+		leaves = r.Move.left()
 	}
 	r.Move = &Move{
 		Verb: d.Verb, From: from, To: d.Target, Revision: d.Revision, Content: v.Content, Live: v.Live,
-		Step: step, Started: in.Now,
+		Leaves: leaves, Step: step, Started: in.Now,
 	}
 }
 

@@ -73,6 +73,7 @@ const (
 	Breaching        Reason = "Breaching"
 	NotHealthy       Reason = "NotHealthy"
 	SplitMismatch    Reason = "SplitMismatch" // in the history too
+	TakingBack       Reason = "TakingBack"
 	GatesPassed      Reason = "GatesPassed"
 	Entering         Reason = "Entering"
 	Proposed         Reason = "Proposed"   // in the history: promotion: auto
@@ -208,6 +209,9 @@ type Record struct {
 	Pending *Pending `json:"pending,omitempty"`
 	// Halt blocks forward moves until a person acts, or nil.
 	Halt *HaltOf `json:"halt,omitempty"`
+	// Behind is what a backward move left in data and is yet to be taken back,
+	// or nil. It is not rebuilt where the record was lost.
+	Behind *Behind `json:"behind,omitempty"`
 	// Verify is the rollback whose outcome is being watched, or nil.
 	Verify *Verification `json:"verify,omitempty"`
 	// Blind is that gates of the effective stop are not known, or nil.
@@ -275,11 +279,24 @@ type Move struct {
 	Revision plan.Revision `json:"revision"`
 	Content  plan.Digest   `json:"content"`
 	Live     plan.Digest   `json:"live"`
-	Step     Step          `json:"step"`
-	Started  time.Time     `json:"started"`
+	// Leaves is, in a backward move, the version of the forward move that it
+	// broke off; empty where it did none.
+	Leaves  plan.Revision `json:"leaves,omitempty"`
+	Step    Step          `json:"step"`
+	Started time.Time     `json:"started"`
 	// Attempts at this step that failed, and the last error.
 	Attempts int    `json:"attempts,omitempty"`
 	Error    string `json:"error,omitempty"`
+}
+
+// Behind is the work of phases that a backward move left: a backup to restore,
+// objects to remove.
+type Behind struct {
+	// From is the furthest stop that was left.
+	From plan.Position `json:"from"`
+	// Revision is the version of the plan by which the work was done.
+	Revision plan.Revision `json:"revision"`
+	Since    time.Time     `json:"since"`
 }
 
 // Change is one first-parent commit that changed the plan.

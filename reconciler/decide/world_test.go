@@ -35,6 +35,7 @@ type world struct {
 	// values of signals that baselines remember; a signal without one is
 	// unknown.
 	values map[string]float64
+	left   Move // the last move that was done
 	// invalid heads: the newest valid version governs.
 	valid plan.Version
 }
@@ -194,6 +195,7 @@ func (w *world) finish() {
 		return
 	}
 	to := w.rec.Move.To
+	w.left = *w.rec.Move
 	w.rec = w.rec.Finish(w.now)
 	w.observed.Gateway = Part{Known: true, Stop: to, Healthy: true}
 }
