@@ -19,6 +19,43 @@ type Entities struct {
 	// Born says how modern is seen to create one; where the file does not, by
 	// POST to the first path without its /{id}, and the field id of the answer.
 	Born *Born `json:"born,omitempty"`
+
+	// Source is legacy's inventory. With it entities are compared and handed over.
+	Source *Inventory `json:"source,omitempty"`
+	// ID is CEL over `item` of legacy's inventory. Empty in a file means item.id.
+	ID string `json:"id,omitempty"`
+	// Live is CEL over `item`: whether legacy still serves it, and does not only
+	// remember it. Empty: whatever is listed is live.
+	Live string `json:"live,omitempty"`
+	// Order is CEL over `item`, a time, a number or a text: the lowest is handed
+	// over first. Empty: in the order of the ids.
+	Order string `json:"order,omitempty"`
+	// InFlight is CEL over `item`: whether work on it is under way, so that it is
+	// not handed over now. Empty: none is.
+	InFlight string `json:"inFlight,omitempty"`
+	// Modern is modern's own inventory: what it lists is compared with legacy's.
+	Modern *ModernInventory `json:"modern,omitempty"`
+	// Values are maps from legacy's words to modern's, by name. Expressions read
+	// values.NAME[...]; a word that is not there is an error, never a guess.
+	Values map[string]map[string]string `json:"values,omitempty"`
+	// Sync keeps what modern knows of legacy's entities current before they are
+	// handed over.
+	Sync *EntitySync `json:"sync,omitempty"`
+	// Verify says when legacy's and modern's idea of an entity agree.
+	Verify *EntityVerify `json:"verify,omitempty"`
+	// HandOver are the steps, in order, that give an entity to modern. Each must be
+	// safe to repeat.
+	HandOver []EntityStep `json:"handOver,omitempty"`
+	// HandBack are those that give it back to legacy.
+	HandBack []EntityStep `json:"handBack,omitempty"`
+	// Rate is how many entities are handed over, or synced, in a second at most.
+	// Zero in a file means the default, 10.
+	Rate float64 `json:"rate,omitempty"`
+	// Concurrency is how many of them at once. Zero in a file means the default, 4.
+	Concurrency int `json:"concurrency,omitempty"`
+	// Interval between two comparisons of the inventories. Zero in a file means the
+	// default, 5m.
+	Interval Duration `json:"interval,omitempty"`
 }
 
 // EntityMatch says where a request names an entity: exactly one of the fields is
@@ -66,6 +103,7 @@ func entityDefaults(e *Entities) {
 			b.ID = "body.id"
 		}
 	}
+	inventoryDefaults(e)
 }
 
 // idSegment is the segment of a path that is the id of an entity.

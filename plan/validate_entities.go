@@ -36,6 +36,7 @@ func (v *validator) entities() {
 		}
 	}
 	v.born(path, e)
+	v.inventory(path, e)
 }
 
 func (v *validator) entityPath(path, s string) {

@@ -96,7 +96,7 @@ func forms(t *testing.T) crd.PackageOverride {
 		// One duration or a map: a structural schema cannot say that.
 		set("Bake", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
 		set("NotBefore", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
-		for _, name := range []string{"OnBreach", "Depth", "Dest", "Promotion", "Absent"} {
+		for _, name := range []string{"OnBreach", "Depth", "Dest", "Promotion", "Absent", "SQLDriver"} {
 			s := apiextensions.JSONSchemaProps{Type: "string"}
 			for _, w := range words[name] {
 				b, err := json.Marshal(w)

@@ -9,6 +9,7 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/render/entity"
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/kustomize"
 	"github.com/changeover-dev/changeover/render/nginx"
@@ -18,7 +19,7 @@ import (
 // check finds what validation alone cannot: expressions and queries, and what
 // the plan's gateway cannot do. The daemon and `validate` ask the same.
 func check(doc *plan.Document) []plan.Problem {
-	return slices.Concat(gates.Check(doc), translate.Check(doc), nginx.Check(doc), gatewayapi.Check(doc))
+	return slices.Concat(gates.Check(doc), translate.Check(doc), entity.Check(doc), nginx.Check(doc), gatewayapi.Check(doc))
 }
 
 // withCluster also refuses what needs a cluster where the daemon has none.

@@ -206,13 +206,17 @@ func (e *evaluation) sets(fields []field, check func(string) error) (out []Set) 
 }
 
 // encode is a body as JSON; nil where there is none.
-func (t *Translation) encode(v ref.Val) ([]byte, error) {
+func (t *Translation) encode(v ref.Val) ([]byte, error) { return Encode(v, t.maxBody) }
+
+// Encode writes a value of an expression as JSON, of at most max bytes; nil where
+// it is null or an optional without a value.
+func Encode(v ref.Val, max int) ([]byte, error) {
 	if o, ok := v.(*types.Optional); ok && o.HasValue() {
 		v = o.GetValue()
 	} else if ok || v == types.NullValue {
 		return nil, nil
 	}
-	w := writer{max: t.maxBody}
+	w := writer{max: max}
 	if err := w.value(v, 0); err != nil {
 		return nil, err
 	}
