@@ -133,6 +133,7 @@ Exit codes: 0 in order, 1 findings, 2 wrong use, 3 could not run.`,
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddCommand(
 		a.runCommand(),
+		a.initCommand(),
 		a.validateCommand(),
 		a.diffCommand(),
 		a.renderCommand(),
