@@ -126,7 +126,10 @@ func declaredBy(p *plan.Plan) declared {
 		objects:   slices.Sorted(maps.Keys(s.Objects)),
 		points:    map[string]int{},
 	}
-	if s.Gateway == nil || s.Gateway.Bridge == nil {
+	switch {
+	case s.Gateway.Bridged():
+		d.untold = map[string]string{"clients": "nginx serves a part of the requests itself and counts nobody"}
+	case s.Gateway == nil || s.Gateway.Bridge == nil:
 		d.untold = map[string]string{"clients": "only a bridge counts clients", "shadow": "only a bridge compares answers"}
 	}
 	for _, name := range d.signals {

@@ -34,7 +34,15 @@ type abilities struct {
 	url, service bool
 	// lacks is what it cannot do, and why where there is more to say.
 	lacks map[capability]string
+	// behind: it is the gateway of that name with a bridge behind it, and offered
+	// for what that one lacks alone.
+	behind string
 }
+
+// bridgedNGINX names an nginx with a bridge behind it.
+const bridgedNGINX = "nginx with bridge"
+
+var nginxHeader = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 
 // gateways are all there are. nginx drops request headers with other characters
 // in their names, and closes the connection on 444.
@@ -48,8 +56,9 @@ var gateways = []abilities{
 		compares:  ": answers to copies are dropped",
 		owners:    ": an HTTPRoute knows no owners",
 	}},
-	{name: "nginx", write: "gateway: {nginx: {}}", header: regexp.MustCompile(`^[A-Za-z0-9-]+$`), silent: 444, url: true,
+	{name: "nginx", write: "gateway: {nginx: {}}", header: nginxHeader, silent: 444, url: true,
 		lacks: map[capability]string{translate: "", compares: ": answers to copies are dropped", owners: ""}},
+	{name: bridgedNGINX, write: "gateway: {nginx: {bridge: URL}}", header: nginxHeader, silent: 444, url: true, behind: "nginx"},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
@@ -77,12 +86,25 @@ func Capabilities() (out []Capability) {
 
 // gatewayNames are the gateways that a plan names, in the order of the table.
 func gatewayNames(g *Gateway) (names []string) {
-	for i, set := range []bool{g.GatewayAPI != nil, g.NGINX != nil, g.Bridge != nil} {
-		if set {
-			names = append(names, gateways[i].name)
+	for _, named := range []struct {
+		set  bool
+		name string
+	}{{g.GatewayAPI != nil, "gatewayAPI"}, {g.NGINX != nil, "nginx"}, {g.Bridge != nil, "bridge"}} {
+		if named.set {
+			names = append(names, named.name)
 		}
 	}
 	return names
+}
+
+// lacking is what the gateway of that name cannot do.
+func lacking(name string) map[capability]string {
+	for _, g := range gateways {
+		if g.name == name {
+			return g.lacks
+		}
+	}
+	return nil
 }
 
 // abilities are those of the plan's gateway; where it names none or several,
@@ -90,8 +112,12 @@ func gatewayNames(g *Gateway) (names []string) {
 func (v *validator) abilities() abilities {
 	if v.p.Spec.Gateway != nil {
 		if names := gatewayNames(v.p.Spec.Gateway); len(names) == 1 {
+			name := names[0]
+			if name == "nginx" && v.has("spec.gateway.nginx.bridge") {
+				name = bridgedNGINX
+			}
 			for _, g := range gateways {
-				if g.name == names[0] {
+				if g.name == name {
 					return g
 				}
 			}
@@ -110,7 +136,8 @@ func (v *validator) capable(path string, c capability, instead string) {
 	}
 	var offers []string
 	for _, g := range gateways {
-		if _, lacks := g.lacks[c]; !lacks {
+		_, lacks := g.lacks[c]
+		if _, without := lacking(g.behind)[c]; !lacks && (g.behind == "" || without) {
 			offers = append(offers, g.write)
 		}
 	}

@@ -140,6 +140,10 @@ func (p EntityPath) ID(path string) string {
 	return id
 }
 
+// Around are what stands before the id and behind it, in a decoded, normalized
+// path.
+func (p EntityPath) Around() (before, after string) { return p.before, p.after }
+
 // mayMeet reports whether a path that begins with prefix can have an id.
 func (p EntityPath) mayMeet(prefix string) bool {
 	if strings.HasPrefix(p.before, prefix) {

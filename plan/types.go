@@ -156,7 +156,11 @@ type ParentRef struct {
 
 // NGINXGateway routes by files in an include directory of an nginx. Where that
 // nginx is, is a flag of the daemon.
-type NGINXGateway struct{}
+type NGINXGateway struct {
+	// Bridge is the URL at which that nginx reaches a changeover-bridge, which
+	// decides what nginx cannot: see Bridged. Empty: there is none.
+	Bridge string `json:"bridge,omitempty"`
+}
 
 // BridgeGateway routes by changeover-bridge. Where that bridge is, is a flag of
 // the daemon.

@@ -122,6 +122,9 @@ func (v *validator) gateway() {
 			v.at(path, "gateway", fmt.Sprintf("%d gateways are named: %s", len(names), strings.Join(names, ", ")), hint)
 		}
 	}
+	if g.NGINX != nil && v.has(path+".nginx.bridge") {
+		v.backendURL(path+".nginx.bridge", g.NGINX.Bridge)
+	}
 	if g.GatewayAPI != nil {
 		v.gatewayAPI(path+".gatewayAPI", g.GatewayAPI)
 	}

@@ -176,8 +176,12 @@ func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.
 	}
 	ctx, cancel := effect(ctx, d)
 	defer cancel()
+	apply := t.Apply
+	if r, ok := t.(Retreater); ok && (w.rec.Move == nil || back(*w.rec.Move)) {
+		apply = r.Retreat
+	}
 	begun := w.r.o.Now()
-	err := t.Apply(ctx, v.Plan, Mark{Key: w.key, Stop: stop, Since: since, Revision: v.Revision, Holds: w.rec.Held()})
+	err := apply(ctx, v.Plan, Mark{Key: w.key, Stop: stop, Since: since, Revision: v.Revision, Holds: w.rec.Held()})
 	w.r.metrics.applied(w.key, "gateway", w.r.o.Now().Sub(begun), err)
 	return err
 }

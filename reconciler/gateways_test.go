@@ -1,8 +1,12 @@
 package reconciler_test
 
 import (
+	"context"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,8 +148,14 @@ func TestAPlanThatCannotBeWorkedDelaysNoOther(t *testing.T) {
 }
 
 func TestAChangeOfTheGatewayLeavesNoTrafficBehind(t *testing.T) {
+	for name, field := range map[string]string{"the bridge": "bridge: {}", "a bridge behind nginx": `nginx: {bridge: "http://127.0.0.1:8088"}`} {
+		t.Run(name, func(t *testing.T) { changesTheGateway(t, field) })
+	}
+}
+
+func changesTheGateway(t *testing.T, field string) {
 	g, bridge := newRig(t), &fakes.Traffic{}
-	g.wrap = func(o *reconciler.Options) { o.Bridge = bridge }
+	g.wrap = func(o *reconciler.Options) { o.Bridge, o.BridgedNGINX = bridge, bridge }
 	g.start()
 	g.raise("gradual@25")
 	g.awaitSteady("gradual@25")
@@ -153,8 +163,8 @@ func TestAChangeOfTheGatewayLeavesNoTrafficBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.write("shop.yaml", strings.Replace(string(b), "nginx: {}", "bridge: {}", 1))
-	g.commit("the bridge from here on")
+	g.write("shop.yaml", strings.Replace(string(b), "nginx: {}", field, 1))
+	g.commit("another gateway from here on")
 	g.await("the hold", func(s reconciler.Status) bool { return s.Decision.Reason == decide.GatewayChanged })
 	if m := bridge.Served(shop); m != nil {
 		t.Errorf("the bridge was brought to %s beside nginx", m.Stop)
@@ -165,6 +175,49 @@ func TestAChangeOfTheGatewayLeavesNoTrafficBehind(t *testing.T) {
 		m := bridge.Served(shop)
 		return m != nil && m.Stop.String() == "setup" && g.traffic.Served(shop).Stop.String() == "setup"
 	})
+}
+
+// parts is a gateway that is told which way traffic goes.
+type parts struct {
+	*fakes.Traffic
+	mu  sync.Mutex
+	did []string
+}
+
+func (p *parts) note(format string, m reconciler.Mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if line := fmt.Sprintf(format, m.Stop); len(p.did) == 0 || p.did[len(p.did)-1] != line {
+		p.did = append(p.did, line)
+	}
+}
+
+func (p *parts) Apply(ctx context.Context, q *plan.Plan, m reconciler.Mark) error {
+	p.note("apply %s", m)
+	return p.Traffic.Apply(ctx, q, m)
+}
+
+func (p *parts) Retreat(ctx context.Context, q *plan.Plan, m reconciler.Mark) error {
+	p.note("retreat %s", m)
+	return p.Traffic.Apply(ctx, q, m)
+}
+
+// TestAGatewayOfPartsKnowsWhenItGoesBack: what is applied already, as the mark with
+// the time of arrival, holds up nothing either.
+func TestAGatewayOfPartsKnowsWhenItGoesBack(t *testing.T) {
+	g := newRig(t)
+	p := &parts{Traffic: g.traffic}
+	g.wrap = func(o *reconciler.Options) { o.NGINX = p }
+	g.start()
+	g.raise("gradual@10")
+	g.awaitSteady("gradual@10")
+	g.sampler.Set("errors", 0.2)
+	g.awaitSteady("setup")
+	g.stop()
+	want := []string{"apply setup", "retreat setup", "apply gradual@10", "retreat gradual@10", "retreat setup"}
+	if !slices.Equal(p.did, want) {
+		t.Errorf("the gateway was told %q, want %q", p.did, want)
+	}
 }
 
 func TestARollbackReachesTheGatewayAtWhichTheTrafficIs(t *testing.T) {

@@ -293,6 +293,8 @@ func (w *worker) traffic(p *plan.Plan) Traffic {
 	case g == nil:
 	case g.GatewayAPI != nil:
 		return w.r.o.GatewayAPI
+	case g.Bridged():
+		return w.r.o.BridgedNGINX
 	case g.NGINX != nil:
 		return w.r.o.NGINX
 	case g.Bridge != nil:

@@ -134,6 +134,14 @@ type Traffic interface {
 	Observe(ctx context.Context, p *plan.Plan, stop plan.Position) (TrafficState, error)
 }
 
+// Retreater is a gateway of several parts, one of which waits for another on the
+// way forward.
+type Retreater interface {
+	// Retreat is Apply for a move back, and for what is applied already: no part
+	// waits for another, nor for one that fails.
+	Retreat(ctx context.Context, p *plan.Plan, m Mark) error
+}
+
 // Splitter is a gateway that counts how it splits requests between the sides.
 type Splitter interface {
 	// Split returns what was counted for the split routes of a stop since the

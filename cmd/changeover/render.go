@@ -34,7 +34,7 @@ func (a *app) renderCommand() *cobra.Command {
 		Use:   "render PLAN [PATH...]",
 		Short: "Print what gateway and cluster would be given at a stop",
 		Long: `Print what gateway and cluster would be given at a stop, from the plan's file as it is in this folder (or in the
-files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one, a plan of the Gateway
+files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one, a nginx with a bridge both, a plan of the Gateway
 API its HTTPRoute; a phase with cluster config gives its manifests, but for the values of Secrets.`,
 		Example: "  changeover render shop --at gradual@25",
 		Args:    onePlan(true),

@@ -18,6 +18,7 @@ import (
 	"github.com/changeover-dev/changeover/gates/prom"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/bridged"
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
@@ -111,6 +112,9 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 			return nil, err
 		}
 		o.Bridge = g
+		if o.NGINX != nil {
+			o.BridgedNGINX = bridged.New(o.NGINX, g)
+		}
 	}
 	return w, w.record(ctx)
 }

@@ -82,33 +82,46 @@ func New(o Options) (*Gateway, error) {
 // returns when every replica was seen to serve it. See the package comment for
 // what an error leaves behind.
 func (g *Gateway) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
+	_, err := g.Replace(ctx, p, m)
+	return err
+}
+
+// Replace is Apply that can be taken back, as where another part of the data
+// plane does not follow: back puts the config before in place, and says what it
+// did. It is nil with an error.
+func (g *Gateway) Replace(ctx context.Context, p *plan.Plan, m reconciler.Mark) (back func(context.Context) string, err error) {
 	what := fmt.Sprintf("apply stop %s of plan %q to the bridge", m.Stop, p.Key())
 	c, src, err := configOf(p, m)
 	if err == nil {
 		err = ctx.Err() // what could not be observed is not begun
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	old, err := g.put(ctx, c, src)
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	forward := isForward(p, old, m.Stop)
 	replicas, err := g.await(ctx, c, bridge.Digest(src), forward)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w; the config is written and stays", what, ErrNotObserved, err)
+		return nil, fmt.Errorf("%s: %w: %w; the config is written and stays", what, ErrNotObserved, err)
 	}
 	refused, behind := sorted(replicas)
 	switch {
 	case len(refused) > 0 && forward:
-		return fmt.Errorf("%s: %w: %s; %s", what, ErrRejected, strings.Join(refused, "; "), g.putBack(ctx, c, src, old))
+		return nil, fmt.Errorf("%s: %w: %s; %s", what, ErrRejected, strings.Join(refused, "; "), g.putBack(ctx, c, src, old))
 	case len(refused) > 0:
-		return fmt.Errorf("%s: %w: %s; the config stays for those that take it", what, ErrRejected, strings.Join(append(refused, behind...), "; "))
+		return nil, fmt.Errorf("%s: %w: %s; the config stays for those that take it", what, ErrRejected, strings.Join(append(refused, behind...), "; "))
 	case len(behind) > 0:
-		return fmt.Errorf("%s: %w: %s; the config is written and stays", what, ErrNotObserved, strings.Join(behind, "; "))
+		return nil, fmt.Errorf("%s: %w: %s; the config is written and stays", what, ErrNotObserved, strings.Join(behind, "; "))
 	}
-	return nil
+	return func(ctx context.Context) string {
+		if bytes.Equal(old.src, src) {
+			return "the bridge had that config before"
+		}
+		return g.putBack(ctx, c, src, old)
+	}, nil
 }
 
 // configOf is the config of a stop with its mark, and the bytes of its file.

@@ -131,7 +131,8 @@ func (s *state) sameGateway() bool {
 	if h.GatewayAPI != nil && a.GatewayAPI != nil && h.GatewayAPI.Namespace != a.GatewayAPI.Namespace {
 		return false // another HTTPRoute
 	}
-	return (h.GatewayAPI != nil) == (a.GatewayAPI != nil) && (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil)
+	return (h.GatewayAPI != nil) == (a.GatewayAPI != nil) && (h.NGINX != nil) == (a.NGINX != nil) && (h.Bridge != nil) == (a.Bridge != nil) &&
+		h.Bridged() == a.Bridged() // another function puts callers on a side
 }
 
 // common are the checks that do not hang on the stop: halted, invalid, Git

@@ -33,16 +33,18 @@ func Gateway(p *plan.Plan, stop plan.Position) (kind, hash string, files []Rende
 	case g.NGINX != nil:
 		f, err := nginx.Render(p, stop)
 		name := p.Metadata.Name
-		return "nginx", f.Hash, []Rendered{
+		files = []Rendered{
 			{name + ".upstreams.conf", string(f.Upstreams)}, {name + ".maps.conf", string(f.Maps)}, {name + ".locations.conf", string(f.Locations)},
-		}, err
-	case g.Bridge != nil:
-		c, err := bridge.Render(p, stop)
-		if err != nil {
-			return "bridge", "", nil, err
 		}
-		b, err := c.Encode()
-		return "bridge", c.Hash, []Rendered{{"bridge.json", string(b)}}, err
+		if err == nil && g.Bridged() {
+			var behind Rendered
+			_, behind, err = bridgeConfig(p, stop)
+			files = append(files, behind)
+		}
+		return "nginx", f.Hash, files, err
+	case g.Bridge != nil:
+		hash, file, err := bridgeConfig(p, stop)
+		return "bridge", hash, []Rendered{file}, err
 	}
 	o, err := gatewayapi.Render(p, stop)
 	if err != nil {
@@ -50,6 +52,16 @@ func Gateway(p *plan.Plan, stop plan.Position) (kind, hash string, files []Rende
 	}
 	text, err := yamlOf(o)
 	return "gatewayAPI", "", []Rendered{{"httproute.yaml", text}}, err
+}
+
+// bridgeConfig is what a bridge is given.
+func bridgeConfig(p *plan.Plan, stop plan.Position) (hash string, f Rendered, err error) {
+	c, err := bridge.Render(p, stop)
+	if err != nil {
+		return "", f, err
+	}
+	b, err := c.Encode()
+	return c.Hash, Rendered{"bridge.json", string(b)}, err
 }
 
 func yamlOf(o render.Object) (string, error) {

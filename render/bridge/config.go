@@ -36,6 +36,10 @@ type Config struct {
 	Translations map[string]plan.Translation `json:"translations,omitempty"`
 	// Entities say where requests name an entity; nil: the plan has none.
 	Entities *Entities `json:"entities,omitempty"`
+	// Behind names the gateway that stands before the bridge and sends it a part of
+	// the plan's requests; empty: none does. A bridge takes such a config only
+	// where it trusts a proxy to say who the caller is: all would be one otherwise.
+	Behind string `json:"behind,omitempty"`
 	// Mark does not count for the hash.
 	Mark *Mark `json:"mark,omitempty"`
 }

@@ -26,6 +26,9 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 		Override: p.Spec.Override,
 		Rules:    make([]Rule, len(rules)),
 	}
+	if p.Spec.Gateway.Bridged() {
+		c.Behind = "nginx"
+	}
 	if id := p.Spec.Identity; id != nil {
 		c.Identity = &Identity{Header: id.Header, Cookie: id.Cookie, Query: id.Query, ClientIP: id.ClientIP}
 		if *c.Identity == (Identity{}) {

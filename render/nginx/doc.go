@@ -46,6 +46,13 @@
 // beside it is not seen where it changes what stays of the path; see rewrite.go for
 // paths with runs of slashes or dot segments.
 //
+// # A bridge behind
+//
+// Where the plan names one, the rules that are its own (render.Rule.Bridged) become
+// rules to a third upstream, and the paths of entities come before all rules. The
+// bridge is told no side, and gets the header by which callers choose theirs; the
+// side that it answers with is the one that clients and the log are told.
+//
 // The package is pure: equal plans give equal bytes. No value of a plan can
 // leave the directive in which it stands: every text is quoted, and where
 // nginx would expand variables it comes from a geo block, which does not.

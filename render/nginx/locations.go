@@ -85,11 +85,10 @@ func (c *config) writeRoot(w *writer) error {
 // writeProxy writes how requests are sent on; rule is nil but for one that
 // rewrites.
 func (c *config) writeProxy(w *writer, pass string, rule *render.Rule) error {
-	side := c.names.variable("side")
 	w.directive("proxy_pass", quote(pass))
 	w.directive("proxy_redirect", "off")
 	w.directive("proxy_http_version", "1.1")
-	if err := c.writeHeaders(w, rule, side, c.names.variable("connection"), c.names.variable("upgrade")); err != nil {
+	if err := c.writeHeaders(w, rule, c.told(), c.names.variable("connection"), c.names.variable("upgrade")); err != nil {
 		return err
 	}
 	if c.tls() {
@@ -99,7 +98,7 @@ func (c *config) writeProxy(w *writer, pass string, rule *render.Rule) error {
 	w.comment("Tried again on another connection: what was not sent yet, and what is idempotent; never a POST or PATCH.")
 	w.directive("proxy_next_upstream", "error")
 	w.directive("proxy_hide_header", sideHeader)
-	w.directive("add_header", sideHeader, side, "always")
+	w.directive("add_header", sideHeader, c.chosenSide(), "always")
 	return nil
 }
 
@@ -124,7 +123,11 @@ func (c *config) writeHeaders(w *writer, rule *render.Rule, side, connection, up
 		set[0][1] = quote(host)
 	}
 	if o := c.plan.Spec.Override; o != nil {
-		set = append(set, [2]string{quote(o.Header), `""`})
+		value := `""`
+		if rule == nil && c.bridged() {
+			value = c.names.variable("forced")
+		}
+		set = append(set, [2]string{quote(o.Header), value})
 	}
 	for _, name := range slices.Sorted(maps.Keys(own.Headers)) {
 		if strings.EqualFold(name, sideHeader) {

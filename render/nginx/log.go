@@ -38,8 +38,11 @@ func (c *config) writeLogFormat(w *writer) {
 	w.directive(quote(`~\A([^?]*)`), "$1")
 	w.close()
 	rule, side := "$"+c.names.capture(logRule), "$"+c.names.capture(logSide)
-	if len(c.backends) == 0 {
+	switch {
+	case len(c.backends) == 0:
 		side = "" // nothing sets it
+	case c.bridged():
+		side = c.chosenSide()
 	}
 	w.comment("For `access_log FILE " + string(c.names) + ";` in the server block.")
 	w.line("log_format " + string(c.names) + " escape=json")

@@ -11,7 +11,11 @@ import (
 // maps writes the chain of maps, the splits and the log format.
 func (c *config) maps() ([]byte, error) {
 	var w writer
-	m, err := newMatcher(c.names, c.rules)
+	entities, err := entityPatterns(c.plan)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMatcher(c.names, c.rules, entities)
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +38,7 @@ func (c *config) maps() ([]byte, error) {
 		return nil, err
 	}
 	c.writeProxyMaps(&w)
+	c.writeBridged(&w)
 	c.writeCopies(&w)
 	c.writeLocal(&w)
 	for i, s := range c.texts.geos {
@@ -114,6 +119,7 @@ func (c *config) writeSides(w *writer) {
 			w.directive(ruleName(i), c.names.split(r.Percent))
 		}
 	}
+	c.writeEntitySide(w)
 	w.directive("default", `""`)
 	w.close()
 }

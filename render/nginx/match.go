@@ -23,10 +23,12 @@ type matcher struct {
 	headers []string          // lower case, sorted
 	regexes []string          // as in the plan, in the order of first use
 	index   map[string]string // regular expression to its variable
+	// entities are the patterns of paths that come before every rule.
+	entities []string
 }
 
-func newMatcher(n names, rules []render.Rule) (*matcher, error) {
-	m := &matcher{names: n, index: make(map[string]string)}
+func newMatcher(n names, rules []render.Rule, entities []string) (*matcher, error) {
+	m := &matcher{names: n, index: make(map[string]string), entities: entities, path: len(entities) > 0}
 	headers := make(map[string]bool)
 	for i, r := range rules {
 		if err := checkMatch(r.Match); err != nil {
@@ -118,6 +120,18 @@ const (
 // pattern is the regular expression over the source that a rule's requests
 // match.
 func (m *matcher) pattern(match plan.Match) string {
+	path := ""
+	switch {
+	case match.Path != "":
+		path = literalPattern(match.Path) + `\z`
+	case match.PathPrefix != "":
+		path = literalPattern(match.PathPrefix)
+	}
+	return m.patternOf(match, path)
+}
+
+// patternOf has a pattern of its own for the path.
+func (m *matcher) patternOf(match plan.Match, path string) string {
 	var parts []string
 	if m.method {
 		parts = append(parts, methodPattern(match.Methods))
@@ -141,14 +155,7 @@ func (m *matcher) pattern(match plan.Match) string {
 		}
 	}
 	if m.path {
-		switch {
-		case match.Path != "":
-			parts = append(parts, literalPattern(match.Path)+`\z`)
-		case match.PathPrefix != "":
-			parts = append(parts, literalPattern(match.PathPrefix))
-		default:
-			parts = append(parts, "")
-		}
+		parts = append(parts, path)
 	} else {
 		parts[len(parts)-1] += `\z`
 	}
@@ -210,6 +217,13 @@ func (m *matcher) write(w *writer, rules []render.Rule) error {
 		return err
 	}
 	w.open("map %s %s", quote(m.source()), m.names.variable("rule"))
+	for _, path := range m.entities {
+		pattern := quote("~" + m.patternOf(plan.Match{}, path))
+		if len(pattern) > maxToken {
+			return refuse("spec.entities", "a path takes %d bytes in nginx's words, it reads at most %d: use shorter ones", len(pattern), maxToken)
+		}
+		w.directive(pattern, entityRule)
+	}
 	for i, r := range rules {
 		if r.MatchesAll() {
 			w.directive("default", ruleName(i))

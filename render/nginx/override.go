@@ -9,8 +9,8 @@ import (
 // proxies, its real_ip says who that is.
 func (c *config) writeOverride(w *writer) error {
 	o := c.plan.Spec.Override
-	if o == nil {
-		return nil
+	if o == nil || c.plan.Spec.Gateway.Bridged() {
+		return nil // or the bridge has all that can be chosen
 	}
 	if err := checkVariableName("header", o.Header); err != nil {
 		return refuse("spec.override.header", "%w", err)

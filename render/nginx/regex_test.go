@@ -118,7 +118,7 @@ func serveRegexes(t *testing.T, exprs []string) func(path string) string {
 	for _, e := range exprs {
 		rules = append(rules, render.Rule{Match: plan.Match{PathRegex: e}})
 	}
-	m, err := newMatcher("x", rules)
+	m, err := newMatcher("x", rules, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

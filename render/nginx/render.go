@@ -85,7 +85,7 @@ func renderRules(p *plan.Plan, rules []render.Rule) (Files, error) {
 	if err := checkName(p.Metadata.Name); err != nil {
 		return Files{}, err
 	}
-	c := &config{plan: p, names: namesOf(p), rules: rules, texts: texts{names: namesOf(p)}}
+	c := &config{plan: p, names: namesOf(p), rules: leaveToBridge(p, rules), texts: texts{names: namesOf(p)}}
 	if err := c.reachable(); err != nil {
 		return Files{}, err
 	}
@@ -133,6 +133,9 @@ type config struct {
 func (c *config) reachable() error {
 	used := make(map[plan.Side]bool)
 	seen := make(map[plan.Percent]bool)
+	if c.plan.Spec.Gateway.Bridged() && c.plan.Spec.Entities != nil {
+		used[toBridge] = true
+	}
 	for i, r := range c.rules {
 		if r.Owner {
 			return fmt.Errorf("routes[%d]: nginx knows no owners of entities", i)
@@ -164,13 +167,17 @@ func (c *config) reachable() error {
 			}
 		}
 	}
-	for _, side := range []plan.Side{plan.Legacy, plan.Modern} {
+	for _, side := range []plan.Side{plan.Legacy, plan.Modern, toBridge} {
 		if !used[side] {
 			continue
 		}
-		b, err := parseBackend(side, c.plan.Spec.Backends.Of(side).URL)
+		path, url := "spec.backends."+string(side)+".url", c.plan.Spec.Backends.Of(side).URL
+		if side == toBridge {
+			path, url = "spec.gateway.nginx.bridge", c.plan.Spec.Gateway.NGINX.Bridge
+		}
+		b, err := parseBackend(side, url)
 		if err != nil {
-			return refuse("spec.backends."+string(side)+".url", "%w", err)
+			return refuse(path, "%w", err)
 		}
 		c.backends = append(c.backends, b)
 	}

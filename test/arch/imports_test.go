@@ -69,6 +69,7 @@ var table = []row{
 	// A bridge tells what gates read.
 	{folders: []string{"reconciler/nginx", "reconciler/bridge"},
 		ours: []string{"plan", "gates", "render", "render/*", "reconciler/decide", "reconciler/split", "reconciler"}},
+	{folders: []string{"reconciler/bridged"}, ours: []string{"plan", "gates", "reconciler/split", "reconciler", "reconciler/bridge", "reconciler/nginx"}},
 	{folders: []string{"cmd/changeover", "cmd/changeover/*"},
 		ours: []string{"plan", "gates", "gates/*", "render", "render/*", "reconciler", "reconciler/*", "schemas", "cmd/changeover/*"}},
 	{folders: []string{"cmd/changeover-bridge", "cmd/changeover-bridge/*"},

@@ -22,7 +22,8 @@ import (
 type Options struct {
 	// Bin is the folder with changeover and changeover-bridge.
 	Bin string
-	// Gateway is nginx, bridge, or empty for none that the stack starts.
+	// Gateway is nginx, bridge, bridged for an nginx with a bridge behind it, or
+	// empty for none that the stack starts.
 	Gateway string
 	// Args are more arguments of the daemon; a flag given twice has the last
 	// value.
@@ -32,8 +33,8 @@ type Options struct {
 	Sources string
 	// Files of the repository beside the plan, by path.
 	Files map[string]string
-	// Plan is the text of the plan; LEGACY, MODERN and GATEWAY in it stand for
-	// the backends' URLs and the gateway's name.
+	// Plan is the text of the plan; LEGACY, MODERN and {GATEWAY: {}} in it stand
+	// for the backends' URLs and the gateway.
 	Plan string
 	// Ask is between the daemon and the stack's Prometheus, whose URL it is
 	// given; it returns the URL that the daemon asks. May be nil.
@@ -57,6 +58,7 @@ type Stack struct {
 	o      Options
 	daemon *process
 	bridge *process
+	field  string // spec.gateway
 }
 
 // Start starts everything but the daemon.
@@ -77,6 +79,7 @@ func Start(t testing.TB, o Options) *Stack {
 		"run", "--state-dir", s.State, "--prometheus", ask, "--listen", "127.0.0.1:0",
 		"--interval", "500ms", "--git-interval", "500ms", "--drift-interval", "2s", "--cooldown", "0s", "--max-per-day", "100", "--log-format", "text",
 	}
+	s.field = "{" + o.Gateway + ": {}}"
 	args = append(args, s.sources(filepath.Join(dir, "sources.yaml"))...)
 	switch o.Gateway {
 	case "nginx":
@@ -85,6 +88,12 @@ func Start(t testing.TB, o Options) *Stack {
 		args = append(args, "--nginx-dir", s.NGINX.Dir, "--nginx-conf", s.NGINX.Conf, "--nginx-url", s.NGINX.URL)
 	case "bridge":
 		args = append(args, s.startBridge(filepath.Join(dir, "bridge", "config.json"))...)
+	case "bridged":
+		args = append(args, s.startBridge(filepath.Join(dir, "bridge", "config.json"), "--trusted-proxies", "127.0.0.1")...)
+		s.field = fmt.Sprintf("{nginx: {bridge: %q}}", s.URL)
+		s.NGINX = nginxtest.Start(t)
+		s.URL = s.NGINX.URL
+		args = append(args, "--nginx-dir", s.NGINX.Dir, "--nginx-conf", s.NGINX.Conf, "--nginx-url", s.NGINX.URL)
 	case "":
 	default:
 		t.Fatalf("start a stack: unknown gateway %q", o.Gateway)
@@ -114,7 +123,7 @@ func (s *Stack) sources(file string) []string {
 	return []string{"--sources", file}
 }
 
-func (s *Stack) startBridge(config string) (daemonArgs []string) {
+func (s *Stack) startBridge(config string, more ...string) (daemonArgs []string) {
 	s.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(config), 0o700); err != nil {
 		s.t.Fatal(err)
@@ -123,7 +132,7 @@ func (s *Stack) startBridge(config string) (daemonArgs []string) {
 	s.URL = "http://" + addr
 	s.bridge = &process{
 		t: s.t, name: filepath.Join(s.o.Bin, "changeover-bridge"), log: &buffer{},
-		args: []string{"--config", config, "--listen", addr, "--admin", admin},
+		args: append([]string{"--config", config, "--listen", addr, "--admin", admin}, more...),
 	}
 	s.bridge.start()
 	s.t.Cleanup(func() {
@@ -149,7 +158,7 @@ func (s *Stack) seed() {
 	for name, text := range s.o.Files {
 		s.Write(name, text)
 	}
-	s.Write("orders.yaml", strings.NewReplacer("LEGACY", s.Legacy.URL, "MODERN", s.Modern.URL, "GATEWAY", s.o.Gateway).Replace(s.o.Plan))
+	s.Write("orders.yaml", strings.NewReplacer("LEGACY", s.Legacy.URL, "MODERN", s.Modern.URL, "{GATEWAY: {}}", s.field).Replace(s.o.Plan))
 	s.Commit("orders: add the plan")
 }
 

@@ -22,6 +22,9 @@ func (w *walk) traffic(ctx context.Context, stop plan.Position) ([]string, error
 	switch g := p.Spec.Gateway; {
 	case g.NGINX != nil:
 		w.report.Gateway, err = "nginx", w.nginx(ctx, stop)
+		if err == nil && g.Bridged() {
+			err = readable(p, stop)
+		}
 	case g.Bridge != nil:
 		w.report.Gateway, err = "bridge", readable(p, stop)
 	case g.GatewayAPI != nil:

@@ -108,6 +108,9 @@ func (h *Handler) Serve(c bridge.Config) error {
 		h.serving.Store(&s)
 		return nil
 	}
+	if c.Behind != "" && len(h.trusted) == 0 {
+		return fmt.Errorf("the plan's %[1]s stands before this bridge, which would take it for every caller: start the bridge with --trusted-proxies and the address of %[1]s", c.Behind)
+	}
 	table, err := route.Compile(c)
 	if err != nil {
 		return err
