@@ -132,6 +132,9 @@ func (v *validator) urlPath(path, s string) {
 		case r == '%':
 			v.within(path, i, code, "paths in a plan are decoded, so % begins no escape", "write the character itself")
 			return
+		case r == ';':
+			v.within(path, i, code, "requests with a ; in their path are refused, as servers read it differently", "give the path without parameters")
+			return
 		case r <= '~' && !pathRune(r), r > '~' && !unicode.IsGraphic(r):
 			v.within(path, i, code, fmt.Sprintf("character %q cannot stand in a path", r), "")
 			return

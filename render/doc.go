@@ -13,8 +13,9 @@
 // Where that form and what a backend may read differ such that one rule's path
 // could pass as another's, the gateways refuse the request with 400: a path
 // with both %2F and a segment `..` (/old/x%2F..%2F..%2Fnew is /new for one
-// server and lies below /old/ for another), one that leads above the root, a
-// NUL, a `#` as it is, and a method that is not in upper-case letters, - and _.
+// server and lies below /old/ for another), one with a ; (behind which a Tomcat
+// reads parameters, so that /old/..;/new is /new for it; %3B is refused behind dots
+// alone), one that leads above the root, a NUL, a `#` as it is, and a method that is not in upper-case letters, - and _.
 // TRACE and CONNECT get 405.
 //
 // A pathRegex reads the path as UTF-8. A path that is none has one character,

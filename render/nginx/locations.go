@@ -148,9 +148,10 @@ func (c *config) writeHeaders(w *writer, rule *render.Rule, side, connection, up
 
 const sideHeader = "X-Changeover-Side"
 
-// ambiguous matches a request's target as written that holds a fragment, or
-// both an encoded slash and a segment `..` in its path.
-const ambiguous = `#|\A(?=[^?]*%2f)[^?]*(?:/|%2f)(?:\.|%2e){2}(?:[/?]|%2f|\z)`
+// ambiguous matches a request's target as written that holds a fragment, or in its
+// path a ; (an escaped one too, behind dots), or both an encoded slash and a segment
+// `..`.
+const ambiguous = `#|\A[^?]*(?:;|(?:/|%2f)(?:\.|%2e){1,2}%3b)|\A(?=[^?]*%2f)[^?]*(?:/|%2f)(?:\.|%2e){2}(?:[/?]|%2f|\z)`
 
 func (c *config) respondPath(rule string) string {
 	return internalPrefix + c.plan.Metadata.Name + "/respond/" + rule

@@ -88,7 +88,7 @@ func (g *generator) rewrite(m *plan.Match) *plan.Rewrite {
 		w.Headers = map[string]string{one(g, "X-Beta", "X-Via", "x-forwarded-proto"): one(g, "gateway", `"$1" \`)}
 	}
 	if m.Path+m.PathPrefix != "" && (g.chance(80) || w.Host == "" && w.Headers == nil) {
-		w.Path = one(g, "/", "/v2", "/v2/", "/é/$1;x", "/new")
+		w.Path = one(g, "/", "/v2", "/v2/", "/é/$1,x", "/new")
 	} else if w.Host == "" && w.Headers == nil {
 		w.Host = "shop.example.com"
 	}

@@ -3,6 +3,7 @@ package route
 import (
 	"bytes"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,7 +17,7 @@ func Path(u *url.URL) (p string, ok bool) {
 	if p == "" { // as in GET http://example.com
 		p = "/"
 	}
-	if p[0] != '/' || strings.IndexByte(p, 0) >= 0 || strings.Contains(u.RawPath, "#") || strings.Contains(u.RawQuery, "#") {
+	if hasParameters(u) || p[0] != '/' || strings.IndexByte(p, 0) >= 0 || strings.Contains(u.RawPath, "#") || strings.Contains(u.RawQuery, "#") {
 		return "", false
 	}
 	if isClean(p) {
@@ -28,6 +29,18 @@ func Path(u *url.URL) (p string, ok bool) {
 	}
 	return p, ok
 }
+
+// hasParameters reports whether a path as the client wrote it has parameters (;),
+// which some servers take out before they resolve dot segments: /a/..;/b is /b for
+// them. An escaped ; is a letter as any other, but behind dots.
+func hasParameters(u *url.URL) bool {
+	if u.RawPath == "" {
+		return strings.IndexByte(u.Path, ';') >= 0 // it would be there if one were escaped
+	}
+	return strings.IndexByte(u.RawPath, ';') >= 0 || dotsBeforeParameter.MatchString(u.Path)
+}
+
+var dotsBeforeParameter = regexp.MustCompile(`/\.{1,2};`)
 
 // isClean may say false of a clean path, never true of another.
 func isClean(p string) bool {

@@ -19,7 +19,7 @@ func Refuse(r *http.Request) (status int, why string) {
 	}
 	if _, ok := Path(r.URL); !ok {
 		return http.StatusBadRequest, "the path is one that servers read differently: " +
-			"it leads above /, holds a NUL or #, or has both .. and an encoded slash"
+			"it leads above /, holds a NUL, # or ;, or has both .. and an encoded slash"
 	}
 	return 0, ""
 }

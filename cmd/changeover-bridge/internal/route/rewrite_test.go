@@ -27,7 +27,7 @@ func TestAPathIsRewritten(t *testing.T) {
 		{plan.Match{PathPrefix: "/v1"}, "/v2", "/v1beta/a", "/v2beta/a"},
 		{plan.Match{PathPrefix: "/"}, "/v2", "/a", "/v2/a"},
 		// What stays is as the client wrote it.
-		{plan.Match{PathPrefix: "/v1/"}, "/v2/", "/v1/a%2Fb%20c;d", "/v2/a%2Fb%20c;d"},
+		{plan.Match{PathPrefix: "/v1/"}, "/v2/", "/v1/a%2Fb%20c,d", "/v2/a%2Fb%20c,d"},
 		{plan.Match{PathPrefix: "/v1/"}, "/v2/", "/%761/a%2Fb", "/v2/a%2Fb"},
 		{plan.Match{PathPrefix: "/ä/"}, "/v2/", "/%C3%A4/x", "/v2/x"},
 		// But for what rules do not see.
