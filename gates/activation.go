@@ -62,6 +62,7 @@ func newVars(ctx context.Context, s *Snapshot, p *Program) *vars {
 	}
 	v.beside(p)
 	v.bridges()
+	v.entities()
 	return v
 }
 
@@ -124,6 +125,8 @@ func (v *vars) ResolveName(name string) (any, bool) {
 		return v.facts.Bridges.clients(), true
 	case "shadow":
 		return v.facts.Bridges.shadow(), true
+	case entitiesFact:
+		return v.facts.Entities.values(), true
 	case "now":
 		return v.now, true
 	}

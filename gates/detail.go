@@ -40,6 +40,8 @@ func (e *evaluation) describe() string {
 			parts = append(parts, fmt.Sprintf("health.cluster=%t, health.gateway=%t", f.Health.Cluster, f.Health.Gateway))
 		case "clients", "shadow":
 			parts = append(parts, f.Bridges.describe(name))
+		case entitiesFact:
+			parts = append(parts, f.Entities.describe())
 		case "commit":
 			parts = append(parts, f.Commit.describe())
 		}

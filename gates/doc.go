@@ -7,7 +7,8 @@
 // An expression reads signal.NAME, series.NAME, baseline.NAME, object.NAME,
 // position and declared (.phase, .percent), stop and phase (.since, .age),
 // health (.cluster, .gateway), plans.NAME, approvals.ROLE, clients (.legacy, .modern),
-// shadow (.matchRate, .coverage, .comparisons), commit and now.
+// shadow (.matchRate, .coverage, .comparisons), entities (.total .legacy .modern
+// .inFlight .orphaned .unknown .doubleClaimed .mismatched .syncLag), commit and now.
 // What is not known (a signal without a value, an object or a plan that is not
 // there, approvals that could not be read, the age of a stop that was never
 // entered, a division of zero by zero) is unknown

@@ -57,6 +57,7 @@ var objectFields = map[string]map[string]*cel.Type{
 	commitType:   {"author": cel.StringType, "time": cel.TimestampType},
 	clientsType:  {"legacy": cel.IntType, "modern": cel.IntType},
 	shadowType:   {"matchRate": cel.DoubleType, "coverage": cel.DoubleType, "comparisons": cel.IntType},
+	entitiesType: entityTypes(),
 	planType: {
 		"phase": cel.StringType, "percent": cel.DoubleType, "declared": cel.ObjectType(positionType),
 		"complete": cel.BoolType, "state": cel.StringType,
@@ -80,13 +81,14 @@ var variables = map[string]*cel.Type{
 	"commit":   cel.ObjectType(commitType),
 	"clients":  cel.ObjectType(clientsType),
 	"shadow":   cel.ObjectType(shadowType),
+	"entities": cel.ObjectType(entitiesType),
 	"now":      cel.TimestampType,
 
 	"approvals": cel.MapType(cel.StringType, cel.IntType),
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "clients", "shadow", "commit", "now"}
+var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "clients", "shadow", "entities", "commit", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -112,6 +114,8 @@ type declared struct {
 	// untold are the facts that only bridges tell, with the reason why they do not
 	// for this plan.
 	untold map[string]string
+	// listed: the plan names an inventory of entities.
+	listed bool
 	// points is how many values the series of a signal has.
 	points map[string]int
 }
@@ -132,6 +136,7 @@ func declaredBy(p *plan.Plan) declared {
 	case s.Gateway == nil || s.Gateway.Bridge == nil:
 		d.untold = map[string]string{"clients": "only a bridge counts clients", "shadow": "only a bridge compares answers"}
 	}
+	d.listed = s.Entities != nil && s.Entities.Source != nil
 	for _, name := range d.signals {
 		if n := s.Signals[name].Points(); n > 0 {
 			d.series, d.points[name] = append(d.series, name), n

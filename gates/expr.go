@@ -236,6 +236,8 @@ func (r *reads) ident(e ast.Expr) {
 	switch name := e.AsIdent(); {
 	case r.fields[name] != nil:
 		r.fault(e, name+" cannot be used as a whole", fmt.Sprintf("read one of its fields: %s.NAME", name))
+	case name == entitiesFact && !r.names.listed:
+		r.fault(e, "the plan does not say where entities are listed", "add spec.entities.source, such as source: {http: {url: \"http://HOST/PATH\"}}")
 	case r.names.untold[name] != "":
 		r.fault(e, r.names.untold[name]+", and the plan names another gateway", "use a signal, or gateway: {bridge: {}}")
 	case variables[name] != nil:

@@ -244,12 +244,12 @@ func (c Commit) describe() string {
 	return fmt.Sprintf("commit %s is by %s, of %s", c.Revision.Short(), author, at)
 }
 
-// unheard reports whether a plan, approvals, a commit or what bridges tell, that
-// the expression reads, are unknown.
+// unheard reports whether a plan, approvals, a commit, what bridges tell or
+// entities, that the expression reads, are unknown.
 func (e *evaluation) unheard() bool {
 	f := &e.snapshot.Facts
 	return slices.ContainsFunc(e.gate.expr.plans, func(name string) bool { return e.plan(name).Unknown != "" }) ||
 		slices.ContainsFunc(e.gate.expr.approvals, func(role string) bool { _, ok := f.Approvals.By[role]; return !ok }) ||
-		slices.ContainsFunc(e.gate.expr.facts, f.Bridges.untold) ||
+		slices.ContainsFunc(e.gate.expr.facts, f.Bridges.untold) || slices.ContainsFunc(e.gate.expr.facts, f.Entities.untold) ||
 		slices.Contains(e.gate.expr.facts, "commit") && (f.Commit.Author == "" || f.Commit.Time.IsZero())
 }

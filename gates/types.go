@@ -130,6 +130,8 @@ type Facts struct {
 	Approvals Approvals
 	Commit    Commit
 	Bridges   Bridges
+	// Entities; nil: not read.
+	Entities *Entities
 }
 
 // PlanState is how another plan stands.

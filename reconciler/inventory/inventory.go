@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/client-go/dynamic"
-
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/call"
 	"github.com/changeover-dev/changeover/render/entity"
@@ -18,7 +16,7 @@ type Item struct {
 	// Live: the side serves it, and does not only remember or copy it.
 	Live bool
 	// Value is JSON: objects, lists, texts, int64, uint64, float64, booleans and
-	// nil; of a database also time.Time.
+	// nil. A time of a database is text as of RFC 3339.
 	Value map[string]any
 	// Bad says why the item has no id, or why the plan's expressions over it
 	// cannot be evaluated; ID is then empty where there is none. Nothing else may
@@ -52,12 +50,6 @@ type Options struct {
 	Kube Kube
 }
 
-// Kube is what an inventory needs of a cluster.
-type Kube interface {
-	// Resource is the client of a kind, in a namespace or, where it is "", in all.
-	Resource(ctx context.Context, apiVersion, kind, namespace string) (dynamic.ResourceInterface, error)
-}
-
 // Open returns the source that a plan names. Side has the plan's expressions. Name
 // is the place in the plan, for errors: source, or modern.source.
 func Open(name string, s *plan.Inventory, side *entity.Side, o Options) (Source, error) {
@@ -65,6 +57,12 @@ func Open(name string, s *plan.Inventory, side *entity.Side, o Options) (Source,
 	switch {
 	case s.HTTP != nil:
 		return &pages{base: b, spec: s.HTTP, caller: o.Caller}, nil
+	case s.SQL != nil:
+		return &rows{base: b, spec: s.SQL, secrets: o.Secrets}, nil
+	case s.Kubernetes != nil && o.Kube == nil:
+		return nil, fmt.Errorf("open inventory: %s lists objects of a cluster, and there is none: start the daemon with --kubeconfig FILE or --in-cluster", name)
+	case s.Kubernetes != nil:
+		return &objects{base: b, spec: s.Kubernetes, kube: o.Kube}, nil
 	}
 	return nil, fmt.Errorf("open inventory: %s names none", name)
 }

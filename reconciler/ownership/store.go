@@ -20,6 +20,9 @@ const (
 	BornLegacy Origin = "bornLegacy"
 	BornModern Origin = "bornModern"
 	Migrated   Origin = "migrated" // handed over
+	// Ended is of one that is no more. Its row stays, so that requests still go to
+	// its last owner, which knows that.
+	Ended Origin = "ended"
 )
 
 // Entity is one row of a plan's table.
@@ -42,8 +45,8 @@ func (e Entity) check() error {
 	if e.Owner != plan.Legacy && e.Owner != plan.Modern {
 		return fmt.Errorf("entity %q: owner %q, want legacy or modern", e.ID, e.Owner)
 	}
-	if !slices.Contains([]Origin{BornLegacy, BornModern, Migrated}, e.Origin) {
-		return fmt.Errorf("entity %q: origin %q, want bornLegacy, bornModern or migrated", e.ID, e.Origin)
+	if !slices.Contains([]Origin{BornLegacy, BornModern, Migrated, Ended}, e.Origin) {
+		return fmt.Errorf("entity %q: origin %q, want bornLegacy, bornModern, migrated or ended", e.ID, e.Origin)
 	}
 	return nil
 }

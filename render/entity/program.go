@@ -37,6 +37,9 @@ type Side struct {
 	values            map[string]map[string]string
 }
 
+// IDSource is the expression that reads the id.
+func (s *Side) IDSource() string { return s.id.Source }
+
 // ID of an item, as plan.CheckEntityID allows it.
 func (s *Side) ID(ctx context.Context, item map[string]any) (string, error) {
 	v, err := s.id.eval(ctx, map[string]any{"item": item, "values": s.values})
