@@ -3,13 +3,10 @@ package gates
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
-
-	"github.com/changeover-dev/changeover/plan"
 )
 
 // Entities is what the last comparison of the inventories with the ownership table
@@ -48,15 +45,6 @@ func entityTypes() map[string]*cel.Type {
 	}
 	types["syncLag"] = cel.DurationType
 	return types
-}
-
-// ReadsEntities reports whether gates of the requests read what is known of
-// entities.
-func (p *Program) ReadsEntities(reqs []Request) (out bool) {
-	for _, r := range reqs {
-		p.gates(r, func(_ plan.Effect, g *gate) { out = out || slices.Contains(g.expr.facts, entitiesFact) })
-	}
-	return out
 }
 
 // entities marks what is not known of entities.

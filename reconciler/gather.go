@@ -346,6 +346,7 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 		in.Due = due.Due(leaves, snap)
 	}
 	stands := w.others(others) // after the sampling, which takes time
+	listed := w.askEntities(in)
 	var told *gates.Bridges
 	for i, want := range wants {
 		snap.Facts = in.Facts(want)
@@ -356,6 +357,7 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 			}
 			snap.Facts.Bridges = *told
 		}
+		snap.Facts.Entities = listed
 		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}

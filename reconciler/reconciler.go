@@ -35,6 +35,9 @@ type Options struct {
 	// Backup, Transforms and Entities do the long work of moves; each is nil
 	// where the daemon was started without, and Check refuses plans that need it.
 	Backup, Transforms, Entities Work
+	// EntityFacts knows what gates ask of entities; nil where the daemon has no
+	// table of their owners.
+	EntityFacts EntityTeller
 	// Fence is asked before every effect: an error says why none may be
 	// begun, as when another daemon leads. Nil: all may.
 	Fence func() error

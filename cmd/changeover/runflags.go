@@ -21,6 +21,7 @@ type runFlags struct {
 	stateDir, prometheus                    string
 	nginxDir, nginxConf, nginxBin, nginxURL string
 	bridge                                  bridgeFlags
+	entity                                  entityFlags
 	listen, logFormat                       string
 	interval, gitInterval, driftInterval    time.Duration
 	gitMaxAge, cooldown, noDataAlert        time.Duration
@@ -46,6 +47,7 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	flags.StringVar(&f.nginxBin, "nginx-bin", "nginx", "the nginx program")
 	flags.StringVar(&f.nginxURL, "nginx-url", "http://127.0.0.1:80", "where nginx is asked which configuration it serves")
 	f.bridge.add(cmd)
+	f.entity.add(cmd)
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:9080", "address of the status page, /metrics, /healthz and /readyz; without a login, so mind who reaches it")
 	flags.DurationVar(&f.interval, "interval", 15*time.Second, "how often gates are evaluated")
 	flags.DurationVar(&f.gitInterval, "git-interval", 15*time.Second, "how often the branch is read")
@@ -65,7 +67,7 @@ func (f *runFlags) check() error {
 	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check()} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check(), f.entity.check()} {
 		if err != nil {
 			return err
 		}

@@ -116,6 +116,9 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 			o.BridgedNGINX = bridged.New(o.NGINX, g)
 		}
 	}
+	if err := w.wireEntities(); err != nil {
+		return nil, err
+	}
 	return w, w.record(ctx)
 }
 

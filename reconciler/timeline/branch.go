@@ -71,6 +71,12 @@ func (p *Player) Tell(key plan.Key, o decide.Other, st gates.PlanState) {
 	p.changed = true
 }
 
+// TellEntities says what is known of entities from now on.
+func (p *Player) TellEntities(e *gates.Entities) {
+	p.entities = e
+	p.changed = true
+}
+
 // TellBridges says what bridges tell gates from now on.
 func (p *Player) TellBridges(b gates.Bridges) {
 	p.bridges = b

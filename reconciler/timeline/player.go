@@ -70,6 +70,7 @@ type Player struct {
 	others    map[plan.Key]decide.Other
 	stands    map[string]gates.PlanState // of the namespace, by name
 	bridges   gates.Bridges
+	entities  *gates.Entities
 	versions  map[plan.Revision]plan.Version
 	head      plan.Version
 	rec       decide.Record

@@ -43,6 +43,9 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 		"bridges": func(_, v *yaml.Node) {
 			d.List(v, func(b *yaml.Node) { t.Bridges = append(t.Bridges, d.told(b)) })
 		},
+		"entities": func(_, v *yaml.Node) {
+			d.List(v, func(e *yaml.Node) { t.Entities = append(t.Entities, d.counted(e)) })
+		},
 		"commits": func(_, v *yaml.Node) {
 			d.List(v, func(c *yaml.Node) { t.Commits = append(t.Commits, d.commit(c)) })
 		},
@@ -56,6 +59,7 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 	slices.SortStableFunc(t.Commits, func(a, b Commit) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Approvals, func(a, b Approval) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Bridges, func(a, b Told) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Entities, func(a, b Counted) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Others, func(a, b Other) int { return cmp.Compare(a.At, b.At) })
 	return t
 }

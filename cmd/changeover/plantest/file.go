@@ -44,6 +44,7 @@ type Test struct {
 	Approvals []Approval
 	Others    []Other
 	Bridges   []Told
+	Entities  []Counted
 	Objects   map[string]map[string]any
 	Expect    []Expectation
 

@@ -38,6 +38,12 @@ func (f *File) script(p *plan.Plan, t Test) (out []event) {
 			return nil
 		}})
 	}
+	for _, e := range t.Entities {
+		out = append(out, event{e.At, func(player *timeline.Player, _ time.Time) error {
+			player.TellEntities(e.facts())
+			return nil
+		}})
+	}
 	for _, c := range t.Commits {
 		out = append(out, event{c.At, func(player *timeline.Player, now time.Time) error {
 			return player.Commit(now, timeline.Commit{
