@@ -33,7 +33,9 @@ type Finding struct {
 	ID   string `json:"id"` // "": it has none
 	// Owner as the table has it; "": it does not have it.
 	Owner plan.Side `json:"owner,omitempty"`
-	Why   string    `json:"why"`
+	// Elsewhere: of an orphan, the other side serves it.
+	Elsewhere bool   `json:"elsewhere,omitempty"`
+	Why       string `json:"why"`
 }
 
 // Counts are what a check found; see gates.Entities.

@@ -121,9 +121,9 @@ func (p *pass) withRow(k known) {
 	case k.legacyLive && k.modernOne:
 		p.report(Finding{Kind: DoubleClaimed, ID: k.id, Owner: owner, Why: "both sides serve it"})
 	case owner == plan.Legacy && !k.legacyLive:
-		p.report(Finding{Kind: Orphaned, ID: k.id, Owner: owner, Why: lost(k.modernOne, "legacy", "modern")})
+		p.report(Finding{Kind: Orphaned, ID: k.id, Owner: owner, Elsewhere: k.modernOne, Why: lost(k.modernOne, "legacy", "modern")})
 	case owner == plan.Modern && !k.modernOne && p.c.o.Modern != nil:
-		p.report(Finding{Kind: Orphaned, ID: k.id, Owner: owner, Why: lost(k.legacyLive, "modern", "legacy")})
+		p.report(Finding{Kind: Orphaned, ID: k.id, Owner: owner, Elsewhere: k.legacyLive, Why: lost(k.legacyLive, "modern", "legacy")})
 	}
 	p.compare(k, owner)
 }
