@@ -59,6 +59,7 @@ func (w *worker) gather(ctx context.Context) (decide.Input, error) {
 	if in.Head.IsZero() {
 		in.Head = in.Applied
 	}
+	w.keepEntities(ctx, &in)
 	w.unread = w.readApprovals(ctx, b.head, &in)
 	in.Record = w.rec
 	w.observe(ctx, in)

@@ -157,6 +157,13 @@ type Teller interface {
 	Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.Bridges
 }
 
+// Owning is a gateway that knows of the entities of a plan who owns them.
+type Owning interface {
+	// ModernOwns reports whether modern owns any entity of the plan that is
+	// applied. It fails where not every part that should know says so.
+	ModernOwns(ctx context.Context, p *plan.Plan) (bool, error)
+}
+
 // TrafficState is what a gateway was seen to serve.
 type TrafficState struct {
 	// Mark as it stands in the written config; nil where there is none.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,33 @@ func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.B
 	out.Clients, out.NoClients = recentClients(urls, facts, now)
 	out.Shadow, out.NoShadow = comparisons(urls, facts)
 	return out
+}
+
+var _ reconciler.Owning = (*Gateway)(nil)
+
+// ModernOwns implements reconciler.Owning: one bridge that knows of any is enough,
+// and all must say that there is none.
+func (g *Gateway) ModernOwns(ctx context.Context, p *plan.Plan) (bool, error) {
+	urls, err := g.list(ctx)
+	if err != nil {
+		return false, err
+	}
+	facts, failed := make([]bridge.Facts, len(urls)), make([]error, len(urls))
+	var wg sync.WaitGroup
+	for i, u := range urls {
+		wg.Go(func() {
+			if failed[i] = g.askJSON(ctx, u, bridge.FactsPath(p.Metadata.Name), &facts[i]); failed[i] == nil && facts[i].ModernOwns == nil {
+				failed[i] = fmt.Errorf("%s does not know the owners yet", u)
+			}
+		})
+	}
+	wg.Wait()
+	for _, f := range facts {
+		if f.ModernOwns != nil && *f.ModernOwns {
+			return true, nil
+		}
+	}
+	return false, errors.Join(failed...)
 }
 
 func recentClients(urls []string, facts []bridge.Facts, now time.Time) (*gates.Clients, string) {

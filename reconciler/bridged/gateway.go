@@ -19,6 +19,7 @@ type Bridge interface {
 	reconciler.Traffic
 	reconciler.Splitter
 	reconciler.Teller
+	reconciler.Owning
 	// Replace is Apply; back puts the config before in place again, and says what
 	// it did.
 	Replace(ctx context.Context, p *plan.Plan, m reconciler.Mark) (back func(context.Context) string, err error)
@@ -35,6 +36,7 @@ var (
 	_ reconciler.Retreater = (*Gateway)(nil)
 	_ reconciler.Splitter  = (*Gateway)(nil)
 	_ reconciler.Teller    = (*Gateway)(nil)
+	_ reconciler.Owning    = (*Gateway)(nil)
 )
 
 // New joins an nginx and its bridge.
@@ -126,4 +128,9 @@ func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.B
 	out := g.bridge.Tell(ctx, p, now)
 	out.Clients, out.NoClients = nil, "nginx serves a part of the requests itself and counts nobody"
 	return out
+}
+
+// ModernOwns implements reconciler.Owning.
+func (g *Gateway) ModernOwns(ctx context.Context, p *plan.Plan) (bool, error) {
+	return g.bridge.ModernOwns(ctx, p)
 }

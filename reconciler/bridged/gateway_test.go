@@ -66,6 +66,8 @@ func (p *part) Split(context.Context, *plan.Plan, plan.Position) ([]split.Readin
 	return []split.Reading{{Source: p.name}}, nil
 }
 
+func (p *part) ModernOwns(context.Context, *plan.Plan) (bool, error) { return true, errors.New(p.name) }
+
 func (p *part) Tell(context.Context, *plan.Plan, time.Time) gates.Bridges {
 	return gates.Bridges{Clients: &gates.Clients{Legacy: 1}, Shadow: &gates.Shadow{Comparisons: 7}}
 }
@@ -184,6 +186,9 @@ func TestTheBridgeTellsWhatItKnows(t *testing.T) {
 	_, _, _, g, p := newPair()
 	if rs, err := g.Split(t.Context(), p, at(10)); err != nil || len(rs) != 1 || rs[0].Source != "bridge" {
 		t.Errorf("got %v, %v", rs, err)
+	}
+	if owns, err := g.ModernOwns(t.Context(), p); !owns || err == nil || err.Error() != "bridge" {
+		t.Errorf("got %v, %v", owns, err)
 	}
 	told := g.Tell(t.Context(), p, time.Now())
 	if told.Clients != nil || !strings.Contains(told.NoClients, "nginx") || told.Shadow == nil {

@@ -50,6 +50,9 @@ type Facts struct {
 	// Shadow is the sum of the comparisons of all routes; nil where the stop
 	// compares nothing.
 	Shadow *ShadowCounts `json:"shadow,omitempty"`
+	// ModernOwns says whether modern owns any entity of the plan; nil where it has
+	// none, and while the owners are not known.
+	ModernOwns *bool `json:"modernOwns,omitempty"`
 }
 
 // RecentClients are how many called each side within the last hour, or since the

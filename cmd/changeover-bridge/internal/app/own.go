@@ -84,6 +84,9 @@ func (b *Bridge) facts(w http.ResponseWriter) {
 			f.Shadow.Add(e.ShadowCounts)
 		}
 	}
+	if owns, ok := b.proxy.ModernOwns(); ok {
+		f.ModernOwns = &owns
+	}
 	tell(w, f)
 }
 

@@ -212,3 +212,12 @@ func (h *Handler) Owner(id, path string) (side plan.Side, l route.Lookup, ok boo
 	side, l = s.table.OwnerOf(id, path)
 	return side, l, true
 }
+
+// ModernOwns reports whether modern owns any entity of the plan that is served; ok
+// is false where it has none, and while the owners are not known.
+func (h *Handler) ModernOwns() (owns, ok bool) {
+	if s := h.serving.Load(); s == nil || s.births == nil || !h.owners.Ready() {
+		return false, false
+	}
+	return h.owners.ModernOwns(), true
+}
