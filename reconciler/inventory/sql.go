@@ -130,6 +130,7 @@ func connect(driver plan.SQLDriver, dsn string, timeout time.Duration) (*sql.DB,
 		}
 		c.MultiStatements, c.AllowAllFiles, c.ParseTime, c.InterpolateParams = false, false, true, false
 		c.Timeout, c.ReadTimeout, c.Loc = connectTimeout, timeout+connectTimeout, time.UTC
+		c.Logger = &mysql.NopLogger{} // its errors are returned
 		connector, err := mysql.NewConnector(c)
 		if err != nil {
 			return nil, errors.New("read the DSN: the driver refuses it")
