@@ -38,6 +38,9 @@ func setDefaults(p *Plan) {
 		if c := p.Spec.Phases[i].Cluster; c != nil {
 			clusterDefaults(c)
 		}
+		for j := range p.Spec.Phases[i].Transforms {
+			transformDefaults(&p.Spec.Phases[i].Transforms[j])
+		}
 		r := &p.Spec.Phases[i].Rollback
 		if r.OnBreach == "" {
 			r.OnBreach = Revert

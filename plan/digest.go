@@ -16,7 +16,7 @@ func ContentDigest(p *Plan) Digest {
 }
 
 // LiveDigest names the part of the content that changes what is applied:
-// backends, gateway, identity, override, translations, the account, entities, and the names, percents, routes and
+// backends, gateway, identity, override, translations, the account, entities, and the names, percents, routes, transforms and
 // cluster config of the phases. What the phases' kustomizations read is not in
 // it: see Version.Reading.
 func LiveDigest(p *Plan) Digest { return digest(live(p)) }
@@ -28,7 +28,7 @@ func live(p *Plan) Plan {
 	c.Spec.Override, c.Spec.Translations = p.Spec.Override, p.Spec.Translations
 	c.Spec.ServiceAccountName, c.Spec.Entities = p.Spec.ServiceAccountName, p.Spec.Entities
 	for _, ph := range p.Spec.Phases {
-		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes}
+		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes, Transforms: ph.Transforms}
 		if ph.Cluster != nil {
 			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune, MaxPrune: ph.Cluster.MaxPrune}
 		}

@@ -195,6 +195,9 @@ type Phase struct {
 	Routes   []Route  `json:"routes,omitempty"`
 	Gates    Gates    `json:"gates,omitzero"`
 	Rollback Rollback `json:"rollback,omitzero"`
+	// Transforms make objects into others when the phase is entered, before
+	// its traffic moves.
+	Transforms []Transform `json:"transforms,omitempty"`
 }
 
 // Cluster is the kustomization of a phase.
@@ -305,6 +308,9 @@ type Rollback struct {
 	// plan, as a person must look.
 	Verify    []Gate   `json:"verify,omitempty"`
 	VerifyFor Duration `json:"verifyFor,omitempty"`
+	// RemoveTransformed deletes, after a rollback out of the phase, what its
+	// transforms created and nobody has changed since.
+	RemoveTransformed bool `json:"removeTransformed,omitempty"`
 }
 
 // Route is one entry of a phase's routes; the first match wins. Exactly one of

@@ -66,20 +66,12 @@ func isRemote(s string) bool {
 func (v *validator) object(name string, o ObjectRef) {
 	at := join("spec.objects", name)
 	v.variable(at, "an object", name, "object.NAME")
-	group, version, grouped := strings.Cut(o.APIVersion, "/")
-	if !grouped {
-		group, version = "", o.APIVersion
-	}
-	switch {
-	case o.APIVersion == "":
-	case grouped && !isSubdomain(group), !apiVersion.MatchString(version):
-		v.at(at+".apiVersion", "object", fmt.Sprintf("%s is not an apiVersion", shorten(o.APIVersion)), "write it as in manifests: v1, or GROUP/VERSION such as apps/v1")
-	}
+	v.apiVersion(at+".apiVersion", "object", o.APIVersion)
 	switch {
 	case o.Kind == "":
 	case !apiKind.MatchString(o.Kind):
 		v.at(at+".kind", "object", fmt.Sprintf("%s is not a kind", shorten(o.Kind)), "write it as in manifests: Deployment")
-	case o.Kind == "Secret" && !grouped:
+	case o.Kind == "Secret" && !strings.Contains(o.APIVersion, "/"):
 		v.at(at+".kind", "object", "gates may not read Secrets", "read an object that says the same without the secret, such as a Deployment")
 	}
 	if v.whole(at + ".name") {
@@ -87,6 +79,17 @@ func (v *validator) object(name string, o ObjectRef) {
 	}
 	if v.has(at + ".namespace") {
 		v.label(at+".namespace", "a namespace", o.Namespace)
+	}
+}
+
+// apiVersion checks the form of one, of a field that is reported when empty.
+func (v *validator) apiVersion(path, code, s string) {
+	group, version, grouped := strings.Cut(s, "/")
+	if !grouped {
+		group, version = "", s
+	}
+	if s != "" && (grouped && !isSubdomain(group) || !apiVersion.MatchString(version)) {
+		v.at(path, code, fmt.Sprintf("%s is not an apiVersion", shorten(s)), "write it as in manifests: v1, or GROUP/VERSION such as apps/v1")
 	}
 }
 
@@ -127,10 +130,10 @@ func (v *validator) account() {
 	used := v.has("spec.objects") || v.has("spec.gateway.gatewayAPI") || !v.whole("spec.gateway") || !v.whole("spec.objects")
 	for i := range v.p.Spec.Phases {
 		cluster := phasePath(i) + ".cluster"
-		used = used || v.has(cluster) || !v.whole(cluster)
+		used = used || v.has(cluster) || !v.whole(cluster) || v.has(phasePath(i)+".transforms")
 	}
 	if !used {
 		v.at(at, "service-account", "the plan neither reads nor writes a cluster, so the account does nothing",
-			"remove serviceAccountName; it counts for cluster of a phase, gateway: {gatewayAPI: ...} and objects")
+			"remove serviceAccountName; it counts for cluster and transforms of a phase, gateway: {gatewayAPI: ...} and objects")
 	}
 }

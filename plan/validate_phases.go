@@ -10,7 +10,7 @@ import (
 func phasePath(i int) string { return fmt.Sprintf("spec.phases[%d]", i) }
 
 func (v *validator) phases() {
-	first := map[string]int{}
+	first, transforms := map[string]int{}, map[string]int{}
 	for i := range v.p.Spec.Phases {
 		ph := &v.p.Spec.Phases[i]
 		path := phasePath(i)
@@ -33,6 +33,7 @@ func (v *validator) phases() {
 			v.gates(path+"."+e.GatesPath(), e, ph.GatesOf(e))
 		}
 		v.routes(path, ph)
+		v.transforms(path, ph, transforms)
 		if ph.Cluster != nil {
 			v.cluster(path, ph.Cluster)
 		}

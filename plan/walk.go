@@ -118,6 +118,7 @@ var fieldsOf = func() map[reflect.Type][]field {
 	}
 	visit(reflect.TypeFor[Plan]())
 	visit(reflect.TypeFor[Approval]())
+	visit(reflect.TypeFor[FileTransform]())
 	return all
 }()
 

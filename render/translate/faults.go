@@ -53,22 +53,5 @@ func reword(src string, f *fault) {
 		}
 		return
 	}
-	if m := celtext.NoOverload.FindStringSubmatch(f.message); m != nil {
-		operands := strings.Split(m[3], ", ")
-		if m[2] != "" {
-			operands = append([]string{m[2]}, operands...)
-		}
-		f.message = fmt.Sprintf("%s does not apply to %s", strings.Trim(m[1], "_"), strings.Join(operands, " and "))
-		switch {
-		case m[1] == "_?_:_":
-			f.message = fmt.Sprintf("? : wants a condition and two values of one type, not %s", strings.Join(operands, ", "))
-			f.hint = "write dyn(...) around one of the two where they differ"
-		case m[1] == "_+_" && slices.Contains(operands, "string"):
-			f.hint = "make text of the other: string(...)"
-		}
-		return
-	}
-	if strings.HasSuffix(f.message, "does not support field selection") {
-		f.message = "a value has no fields: nothing can follow its name with a dot"
-	}
+	f.message, f.hint = celtext.Mismatch(f.message)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/changeover-dev/changeover/gates/celjson"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/translate"
 )
@@ -39,9 +40,9 @@ func FuzzTranslate(f *testing.F) {
 	f.Add("GET", "/", "", "", `{"id": "`+strings.Repeat("\u0001", 9000)+`"}`, `"\ud800"`, 200)
 	tr := compiled(f, "fuzzed", fuzzed)
 	f.Fuzz(func(t *testing.T, method, path, query, header, body, answer string, status int) {
-		in, err := translate.Decode([]byte(body))
+		in, err := celjson.Decode([]byte(body))
 		if err != nil {
-			if !errors.Is(err, translate.ErrDepth) && !errors.Is(err, translate.ErrJSON) {
+			if !errors.Is(err, celjson.ErrDepth) && !errors.Is(err, celjson.ErrJSON) {
 				t.Fatalf("decode: %v", err)
 			}
 			return
@@ -58,7 +59,7 @@ func FuzzTranslate(f *testing.F) {
 		case !errors.As(err, &failure):
 			t.Fatalf("request: %v is no failure", err)
 		}
-		back, err := translate.Decode([]byte(answer))
+		back, err := celjson.Decode([]byte(answer))
 		if err != nil {
 			return
 		}
@@ -115,11 +116,11 @@ func BenchmarkTranslate(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r.Body, _ = translate.Decode([]byte(legacyCreate))
+				r.Body, _ = celjson.Decode([]byte(legacyCreate))
 				if _, err := tr.Request(b.Context(), r); err != nil {
 					b.Fatal(err)
 				}
-				body, _ := translate.Decode(answer)
+				body, _ := celjson.Decode(answer)
 				if _, err := tr.Response(b.Context(), r, &translate.Response{Status: 200, Body: body}); err != nil {
 					b.Fatal(err)
 				}

@@ -10,6 +10,8 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/changeover-dev/changeover/gates/celjson"
 )
 
 // Request is what expressions read of a request. Body is what Decode returns; it is
@@ -216,12 +218,16 @@ func Encode(v ref.Val, max int) ([]byte, error) {
 	} else if ok || v == types.NullValue {
 		return nil, nil
 	}
-	w := writer{max: max}
-	if err := w.value(v, 0); err != nil {
-		return nil, err
+	b, err := celjson.Encode(v, max)
+	if errors.Is(err, celjson.ErrLarge) {
+		err = errors.New("the result is larger than maxBody")
 	}
-	return w.buf, nil
+	return b, err
 }
+
+// Decode reads one JSON value, with the types that expressions know. Errors hold
+// nothing of it. No bytes but blanks are nil, as is null.
+func Decode(src []byte) (any, error) { return celjson.Decode(src) }
 
 // reason says why an expression failed. CEL's own words may hold a key or a text
 // of the request.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/changeover-dev/changeover/gates/celjson"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/translate"
 )
@@ -40,7 +41,7 @@ func compiled(t testing.TB, name string, tr plan.Translation) *translate.Transla
 
 func decoded(t testing.TB, body string) any {
 	t.Helper()
-	v, err := translate.Decode([]byte(body))
+	v, err := celjson.Decode([]byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func TestABodyThatIsItselfMeansTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := translate.Decode(got.Body)
+		back, err := celjson.Decode(got.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,13 +269,13 @@ func TestValuesOfHeadersParametersAndPaths(t *testing.T) {
 func TestBodiesThatAreNoJSONAreRefused(t *testing.T) {
 	for src, want := range map[string]error{
 		"": nil, " \n": nil, "null": nil, `{"a": [1, 2.5, "x"]}`: nil, `"[[[["`: nil,
-		"{": translate.ErrJSON, "{} {}": translate.ErrJSON, "{}x": translate.ErrJSON, "NaN": translate.ErrJSON, "1e999": translate.ErrJSON, `{'a': 1}`: translate.ErrJSON, "\x00": translate.ErrJSON,
+		"{": celjson.ErrJSON, "{} {}": celjson.ErrJSON, "{}x": celjson.ErrJSON, "NaN": celjson.ErrJSON, "1e999": celjson.ErrJSON, `{'a': 1}`: celjson.ErrJSON, "\x00": celjson.ErrJSON,
 		strings.Repeat("[", 100) + strings.Repeat("]", 100): nil,
-		strings.Repeat("[", 101) + strings.Repeat("]", 101): translate.ErrDepth,
-		strings.Repeat(`{"a":`, 100_000):                    translate.ErrDepth,
-		`["\"", ` + strings.Repeat("[", 100) + `]`:          translate.ErrDepth,
+		strings.Repeat("[", 101) + strings.Repeat("]", 101): celjson.ErrDepth,
+		strings.Repeat(`{"a":`, 100_000):                    celjson.ErrDepth,
+		`["\"", ` + strings.Repeat("[", 100) + `]`:          celjson.ErrDepth,
 	} {
-		if _, err := translate.Decode([]byte(src)); !errors.Is(err, want) {
+		if _, err := celjson.Decode([]byte(src)); !errors.Is(err, want) {
 			t.Errorf("%.20q: error %v, want %v", src, err, want)
 		}
 	}

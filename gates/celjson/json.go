@@ -1,4 +1,4 @@
-package translate
+package celjson
 
 import (
 	"bytes"
@@ -19,14 +19,26 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 )
 
-// MaxDepth is how deep a JSON body may be nested.
+// MaxDepth is how deep JSON may be nested.
 const MaxDepth = 100
 
-// What is wrong with a body.
+// What is wrong with a text that is read, or a value that is written.
 var (
 	ErrDepth = fmt.Errorf("the JSON is nested more than %d deep", MaxDepth)
 	ErrJSON  = errors.New("the body is no JSON")
+	ErrLarge = errors.New("the result is too large")
 )
+
+// Encode writes a value that CEL made, or one as Decode returns, as JSON of at most
+// max bytes: keys are sorted, so equal values give equal bytes. Errors are ErrLarge,
+// or say what has no form in JSON; they hold nothing of the value.
+func Encode(v any, max int) ([]byte, error) {
+	w := writer{max: max}
+	if err := w.value(v, 0); err != nil {
+		return nil, err
+	}
+	return w.buf, nil
+}
 
 // Decode reads one JSON value. Errors are ErrDepth or ErrJSON: they hold nothing of
 // the body. No bytes but blanks are nil, as is null.
@@ -115,10 +127,7 @@ type writer struct {
 	max int
 }
 
-var (
-	errLarge  = errors.New("the result is larger than maxBody")
-	errNested = fmt.Errorf("the result is nested more than %d deep", MaxDepth)
-)
+var errNested = fmt.Errorf("the result is nested more than %d deep", MaxDepth)
 
 func (w *writer) value(v any, depth int) error {
 	if depth > MaxDepth {
@@ -151,7 +160,7 @@ func (w *writer) value(v any, depth int) error {
 
 func (w *writer) fits() error {
 	if len(w.buf) > w.max {
-		return errLarge
+		return ErrLarge
 	}
 	return nil
 }
