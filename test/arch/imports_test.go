@@ -62,6 +62,7 @@ var table = []row{
 	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
 	{folders: []string{"reconciler/kube/client"}, ours: []string{"plan", "render"}},
+	{folders: []string{"reconciler/transform"}, ours: []string{"plan", "render", "render/transform", "reconciler", "reconciler/kube/client"}},
 	// The record in the cluster shows evidence too, and gates read objects.
 	{folders: []string{"reconciler/kube", "reconciler/kube/*"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates", "reconciler/kube/client", "reconciler/kube/status", "reconciler/kube/api"}},
