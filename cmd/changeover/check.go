@@ -13,13 +13,14 @@ import (
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/kustomize"
 	"github.com/changeover-dev/changeover/render/nginx"
+	"github.com/changeover-dev/changeover/render/transform"
 	"github.com/changeover-dev/changeover/render/translate"
 )
 
 // check finds what validation alone cannot: expressions and queries, and what
 // the plan's gateway cannot do. The daemon and `validate` ask the same.
 func check(doc *plan.Document) []plan.Problem {
-	return slices.Concat(gates.Check(doc), translate.Check(doc), entity.Check(doc), nginx.Check(doc), gatewayapi.Check(doc))
+	return slices.Concat(gates.Check(doc), translate.Check(doc), entity.Check(doc), transform.Check(doc), nginx.Check(doc), gatewayapi.Check(doc))
 }
 
 // withCluster also refuses what needs a cluster where the daemon has none.
@@ -33,6 +34,7 @@ func withCluster(check func(*plan.Document) []plan.Problem, o reconciler.Options
 		add := func(path, message, hint string) {
 			problems = append(problems, doc.Problem(path, 0, "no-cluster", message, hint))
 		}
+		transformProblems(doc, o, add, hint)
 		for i, ph := range doc.Plan.Spec.Phases {
 			if ph.Cluster != nil && o.Cluster == nil {
 				add(fmt.Sprintf("spec.phases[%d].cluster", i), "the daemon has no cluster to apply this to", hint+", or with --rendered DIR where another engine applies")

@@ -153,6 +153,11 @@ func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) e
 	if err != nil {
 		return nil, nil, err
 	}
+	transforms, err := w.wireTransforms(s, &o)
+	if err != nil {
+		return nil, nil, err
+	}
+	beside = append(beside, transforms...)
 	o.Check = withCluster(o.Check, o)
 	loop, err := reconciler.New(o)
 	return beside, loop, err

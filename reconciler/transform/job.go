@@ -50,16 +50,20 @@ type failure struct {
 }
 
 func newJob(r *Runner, w *work, t reconciler.Task, x plan.Transform, before reconciler.Progress) (*job, error) {
+	s, err := openStore(r.o.Dir, t.Version.Plan.Key(), x.Name)
+	if err != nil {
+		return nil, err
+	}
+	return r.jobOf(w, t, x, before, s)
+}
+
+func (r *Runner) jobOf(w *work, t reconciler.Task, x plan.Transform, before reconciler.Progress, s *store) (*job, error) {
 	key := t.Version.Plan.Key()
 	compiled, err := transform.Compile(x)
 	if err != nil {
 		return nil, err
 	}
 	acc, err := r.o.Client.ForPlan(t.Version.Plan)
-	if err != nil {
-		return nil, err
-	}
-	s, err := openStore(r.o.Dir, key, x.Name)
 	if err != nil {
 		return nil, err
 	}
