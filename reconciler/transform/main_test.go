@@ -261,3 +261,13 @@ func contains(t *testing.T, s string, want ...string) {
 		}
 	}
 }
+
+// dryRunner is a runner that can write nothing.
+func dryRunner(t *testing.T, k *kubetest.Kube) *Runner {
+	t.Helper()
+	c, err := client.New(client.Options{Config: k.Config, QPS: -1, DryRun: true})
+	must(t, err)
+	r, err := New(Options{Client: c, Dir: t.TempDir()})
+	must(t, err)
+	return r
+}
