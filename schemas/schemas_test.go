@@ -76,6 +76,9 @@ func TestGoodPlansFitTheSchema(t *testing.T) {
 	}
 	s := load(t, schemas.MigrationPlan)
 	for _, file := range files {
+		if src, err := os.ReadFile(file); err != nil || !plan.IsPlan(src) {
+			continue // what an example needs beside its plan
+		}
 		for _, e := range check("", s, decode(t, file)) {
 			t.Errorf("%s: %s", file, e)
 		}

@@ -48,7 +48,7 @@ func (j *job) compare(ctx context.Context, report *Report) (again bool, err erro
 					j.fails(key, err)
 					again = true
 				case fresh:
-					again = again || report.Passes < maxPasses
+					again = again || j.passes < maxPasses
 				default:
 					report.Compared++
 				}

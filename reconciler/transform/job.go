@@ -40,6 +40,7 @@ type job struct {
 	done   int                 // sources transformed by this process
 	began  time.Time
 	total  int
+	passes int // of this process
 }
 
 // failure of one source.
@@ -125,12 +126,13 @@ func (j *job) settle(ctx context.Context, report *Report) error {
 			return err
 		}
 		report.Passes++
+		j.passes++ // a restart begins anew: its first pass proves nothing
 		report.Signature = p.signature()
 		report.Changed, report.Deleted = report.Changed+p.changed, report.Deleted+p.deleted
 		if report.Passes > 1 {
 			report.Added += p.added
 		}
-		report.Restless = p.news() > 0
+		report.Restless = p.news() > 0 && j.passes >= maxPasses
 		j.s.head.Report = *report
 		if err := j.s.saveHead(); err != nil {
 			return err
@@ -138,7 +140,7 @@ func (j *job) settle(ctx context.Context, report *Report) error {
 		if err := j.retry(ctx); err != nil {
 			return err
 		}
-		if !report.Restless || report.Passes >= maxPasses {
+		if p.news() == 0 || report.Restless {
 			return nil
 		}
 	}

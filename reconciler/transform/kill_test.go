@@ -71,7 +71,7 @@ func TestKilledAgainAndAgainItEndsAsUndisturbed(t *testing.T) {
 	if calmSum != hardSum {
 		t.Errorf("killed %d times it ends with other objects: %v, want %v", kills, hardCounts, counts)
 	}
-	if report.Sources != sources || report.Compared != sources || report.Orphaned == 0 {
+	if report.Restless || report.Sources != sources || report.Compared != sources || report.Orphaned == 0 {
 		t.Errorf("killed: %+v, want %d sources, and the targets of the deleted ones orphaned", report, sources)
 	}
 	left, err := os.ReadDir(dir)
