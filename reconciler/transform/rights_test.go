@@ -81,7 +81,9 @@ subjects: [{kind: ServiceAccount, name: changeover, namespace: %s}]
 		func() (reconciler.Progress, error) { return r.Ensure(t.Context(), x) },
 		func() (reconciler.Progress, error) { return r.Undo(t.Context(), back) },
 	} {
-		last := until(t, "it is done, or tells what is missing", ask, func(p reconciler.Progress) bool { return p.Done || strings.Contains(p.Message, "permission is missing") })
+		last := until(t, "it is done, or tells what is missing", ask, func(p reconciler.Progress) bool {
+			return p.Done || strings.Contains(p.Message, "permission is missing")
+		})
 		if !last.Done {
 			r.Pause(p.Key())
 			return last.Message
