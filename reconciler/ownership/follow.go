@@ -2,6 +2,7 @@ package ownership
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,8 @@ type Follower struct {
 	o      FollowOptions
 	index  atomic.Pointer[Index]
 	loaded chan struct{} // closed when the whole table was read once
+
+	reading sync.Mutex // held while rows are taken in, so that they are in their order
 
 	mu     sync.Mutex
 	after  int64
@@ -118,8 +121,25 @@ func (f *Follower) revision() int64 {
 	return f.after
 }
 
+// CatchUp returns when the table was read up to a revision, at once and without
+// waiting for the store to tell of it.
+func (f *Follower) CatchUp(ctx context.Context, revision int64) error {
+	if f.revision() >= revision && f.Status().Loaded {
+		return nil
+	}
+	if err := f.read(ctx); err != nil {
+		return err
+	}
+	if r := f.revision(); r < revision {
+		return fmt.Errorf("the table is at revision %d, and %d is wanted: is it another store?", r, revision)
+	}
+	return nil
+}
+
 // read takes in what changed, until nothing more has.
 func (f *Follower) read(ctx context.Context) error {
+	f.reading.Lock()
+	defer f.reading.Unlock()
 	x, after := f.index.Load(), f.revision()
 	for {
 		p, err := f.o.Store.Changes(ctx, f.o.Plan, after, f.o.Page)
@@ -133,6 +153,7 @@ func (f *Follower) read(ctx context.Context) error {
 		}
 		for _, e := range p.Entities {
 			x.Set(e.ID, e.Owner)
+			x.SetBlock(e.ID, e.Block)
 			after = e.Revision
 		}
 		if len(p.Entities) < f.o.Page {

@@ -93,8 +93,9 @@ func TestAFollowerReadsATableThatWasRestoredAnew(t *testing.T) {
 
 // swapped is a store that becomes another, or fails.
 type swapped struct {
-	mu sync.Mutex
-	s  ownership.Store
+	ownership.Blocker // nothing is blocked here
+	mu                sync.Mutex
+	s                 ownership.Store
 }
 
 func (s *swapped) to(other ownership.Store) { s.mu.Lock(); defer s.mu.Unlock(); s.s = other }

@@ -3,6 +3,7 @@ package ownership
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,10 @@ type Index struct {
 	seeds          [2]maphash.Seed
 	shards         [256]shard
 	legacy, modern atomic.Int64
+
+	blocked atomic.Int64 // how many blocks there are: mostly none
+	mu      sync.RWMutex
+	blocks  map[string]string // tokens by id
 }
 
 // name is what is kept of an id.
@@ -33,7 +38,43 @@ func NewIndex() *Index {
 	for i := range x.shards {
 		x.shards[i].owners = map[name]bool{}
 	}
+	x.blocks = map[string]string{}
 	return x
+}
+
+// SetBlock notes the token that blocks an id; empty: nothing does.
+func (x *Index) SetBlock(id, token string) {
+	if token == "" && x.blocked.Load() == 0 {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if token == "" {
+		delete(x.blocks, id)
+	} else {
+		x.blocks[id] = token
+	}
+	x.blocked.Store(int64(len(x.blocks)))
+}
+
+// Block is the token that blocks an id; empty: nothing does.
+func (x *Index) Block(id string) string {
+	if x.blocked.Load() == 0 {
+		return ""
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.blocks[id]
+}
+
+// Blocks are all of them: tokens by id.
+func (x *Index) Blocks() map[string]string {
+	if x.blocked.Load() == 0 {
+		return nil
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return maps.Clone(x.blocks)
 }
 
 func (x *Index) find(id string) (*shard, name) {

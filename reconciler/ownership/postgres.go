@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS changeover_ownership (
   plan text NOT NULL, id text NOT NULL, owner text NOT NULL, origin text NOT NULL,
   batch text NOT NULL, at timestamptz NOT NULL, revision bigint NOT NULL,
   PRIMARY KEY (plan, id));
+ALTER TABLE changeover_ownership ADD COLUMN IF NOT EXISTS block text NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX IF NOT EXISTS changeover_ownership_changes ON changeover_ownership (plan, revision);`
 
 func openPostgres(raw string, password func() (string, error)) (Store, error) {
@@ -148,7 +149,7 @@ func insert(ctx context.Context, tx pgx.Tx, key plan.Key, entities []Entity, rep
 	}
 	do := "NOTHING"
 	if replace {
-		do = `UPDATE SET owner=excluded.owner, origin=excluded.origin, batch=excluded.batch, at=excluded.at, revision=excluded.revision`
+		do = `UPDATE SET owner=excluded.owner, origin=excluded.origin, batch=excluded.batch, at=excluded.at, revision=excluded.revision, block=''`
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO changeover_ownership (plan, id, owner, origin, batch, at, revision)
 		SELECT $1, id, owner, origin, batch, at, $2 + n
@@ -179,15 +180,11 @@ func (s *postgres) changes(ctx context.Context, key plan.Key, after int64, limit
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return p, err
 	}
-	rows, err := s.pool.Query(ctx, `SELECT id, owner, origin, batch, at, revision FROM changeover_ownership WHERE plan=$1 AND revision>$2 ORDER BY revision LIMIT $3`, key.String(), after, limit)
+	rows, err := s.pool.Query(ctx, `SELECT id, owner, origin, batch, at, revision, block FROM changeover_ownership WHERE plan=$1 AND revision>$2 ORDER BY revision LIMIT $3`, key.String(), after, limit)
 	if err != nil {
 		return p, err
 	}
-	p.Entities, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entity, err error) {
-		err = row.Scan(&e.ID, &e.Owner, &e.Origin, &e.Batch, &e.At, &e.Revision)
-		e.At = e.At.UTC()
-		return e, err
-	})
+	p.Entities, err = pgx.CollectRows(rows, postgresRow)
 	return p, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
@@ -25,7 +26,7 @@ const sqliteSchema = `
 CREATE TABLE IF NOT EXISTS ownership_head (plan TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ownership (
   plan TEXT NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, origin TEXT NOT NULL,
-  batch TEXT NOT NULL, at INTEGER NOT NULL, revision INTEGER NOT NULL,
+  batch TEXT NOT NULL, at INTEGER NOT NULL, revision INTEGER NOT NULL, block TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (plan, id)) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS ownership_changes ON ownership (plan, revision);`
 
@@ -46,12 +47,16 @@ func openSQLite(path string) (Store, error) {
 	if _, err := db.ExecContext(ctx, sqliteSchema); err != nil {
 		return nil, fmt.Errorf("open ownership store %q: %w", path, errors.Join(err, db.Close()))
 	}
+	// Tables of earlier versions have no blocks.
+	if _, err := db.ExecContext(ctx, `ALTER TABLE ownership ADD COLUMN block TEXT NOT NULL DEFAULT ''`); err != nil && !strings.Contains(err.Error(), "duplicate column") {
+		return nil, fmt.Errorf("open ownership store %q: %w", path, errors.Join(err, db.Close()))
+	}
 	return &sqlite{db: db}, nil
 }
 
 const (
 	sqliteAdd = `INSERT INTO ownership (plan, id, owner, origin, batch, at, revision) VALUES (?,?,?,?,?,?,?) ON CONFLICT (plan, id) DO `
-	sqlitePut = `UPDATE SET owner=excluded.owner, origin=excluded.origin, batch=excluded.batch, at=excluded.at, revision=excluded.revision`
+	sqlitePut = `UPDATE SET owner=excluded.owner, origin=excluded.origin, batch=excluded.batch, at=excluded.at, revision=excluded.revision, block=''`
 )
 
 func (s *sqlite) Add(ctx context.Context, key plan.Key, entities []Entity) error {
@@ -135,18 +140,16 @@ func (s *sqlite) changes(ctx context.Context, key plan.Key, after int64, limit i
 	if p.Head, err = headOf(s.db.QueryRowContext(ctx, sqliteHead, key.String())); err != nil {
 		return p, err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT id, owner, origin, batch, at, revision FROM ownership WHERE plan=? AND revision>? ORDER BY revision LIMIT ?`, key.String(), after, limit)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, owner, origin, batch, at, revision, block FROM ownership WHERE plan=? AND revision>? ORDER BY revision LIMIT ?`, key.String(), after, limit)
 	if err != nil {
 		return p, err
 	}
 	defer func() { _ = rows.Close() }() // rows.Err tells
 	for rows.Next() {
-		var e Entity
-		var at int64
-		if err := rows.Scan(&e.ID, &e.Owner, &e.Origin, &e.Batch, &at, &e.Revision); err != nil {
+		e, err := sqliteRow(rows.Scan)
+		if err != nil {
 			return p, err
 		}
-		e.At = time.UnixMilli(at).UTC()
 		p.Entities = append(p.Entities, e)
 	}
 	return p, rows.Err()

@@ -34,6 +34,9 @@ type Entity struct {
 	Batch string
 	// At is when it came to its owner. Stores keep milliseconds.
 	At time.Time
+	// Block is the token of a hand-over that is under way; empty: none is. While
+	// there is one, nobody writes to the entity. See Blocker.
+	Block string
 	// Revision of the change that wrote the row; given by the store.
 	Revision int64
 }
@@ -66,8 +69,39 @@ type Store interface {
 	// Wait returns when there may be changes above after, at the latest after
 	// WaitFor. One goroutine at a time may wait.
 	Wait(ctx context.Context, key plan.Key, after int64) error
+	Blocker
 	Close() error
 }
+
+// Blocker changes owners, one entity at a time.
+//
+// A hand-over sets a block, waits until every bridge keeps writes off and has
+// finished those under way, lets modern take the entity over, and flips the
+// owner. A block that lasts for too long is lifted by any bridge, without asking
+// whether its setter lives. All of these are changes of one row in one store, so
+// they have an order: once a block was lifted or replaced, a flip by its token
+// fails, and whoever wrote to the old owner meanwhile has lost nothing. No clock
+// is compared with another.
+type Blocker interface {
+	// Get is one row; ok is false where the table has none.
+	Get(ctx context.Context, key plan.Key, id string) (e Entity, ok bool, err error)
+	// Block sets the block of an entity of the table, in place of any that it
+	// has, and returns the revision from which it is seen. ErrUnknown: the table
+	// does not have the entity.
+	Block(ctx context.Context, key plan.Key, id, token string) (revision int64, err error)
+	// Unblock lifts a block, where it is still that of the token.
+	Unblock(ctx context.Context, key plan.Key, id, token string) error
+	// Flip gives a blocked entity to the owner in e and lifts the block, in one
+	// change. ErrBlockLost: the block is not the token's any more, and nothing
+	// was changed.
+	Flip(ctx context.Context, key plan.Key, e Entity, token string) (revision int64, err error)
+}
+
+// What Block and Flip answer.
+var (
+	ErrUnknown   = errors.New("the ownership table does not have the entity")
+	ErrBlockLost = errors.New("the block was lifted by another")
+)
 
 // Page is a part of a table.
 type Page struct {

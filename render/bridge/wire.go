@@ -39,6 +39,11 @@ func VersionPath(name string) string { return ReservedPrefix + name + "/version"
 // that name, as Split in JSON.
 func SplitPath(name string) string { return ReservedPrefix + name + "/split" }
 
+// SettlePath is where a bridge of the plan of that name reads the ownership table
+// up to ?revision=, waits until no write to the entity ?id= is under way, and
+// answers 204; 409 where that does not come to pass within a second.
+func SettlePath(name string) string { return ReservedPrefix + name + "/settle" }
+
 // FactsPath is where a bridge tells what gates read of it for the plan of that
 // name, as Facts in JSON.
 func FactsPath(name string) string { return ReservedPrefix + name + "/facts" }

@@ -61,6 +61,8 @@ func (b *Bridge) own(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("changeover-bridge: no config yet; it waits for the daemon to write one\n"))
 	case r.URL.Path == bridge.SplitPath(c.Plan.Name):
 		b.split(w)
+	case r.URL.Path == bridge.SettlePath(c.Plan.Name):
+		b.settle(w, r)
 	case r.URL.Path == bridge.FactsPath(c.Plan.Name):
 		b.facts(w)
 	case r.URL.Path != bridge.VersionPath(c.Plan.Name):

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,6 +99,32 @@ func (b *Bridge) owner(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(bridge.HeaderSide, string(side))
 	if l == route.Owned {
 		w.Header().Set(bridge.HeaderOwner, string(side))
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// settleWait is how long a bridge waits for writes to an entity to end.
+const settleWait = time.Second
+
+// settle answers when what the table said of an entity is in force here, and no
+// write that began before is under way.
+func (b *Bridge) settle(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	id := q.Get("id")
+	revision, err := strconv.ParseInt(q.Get("revision"), 10, 64)
+	switch {
+	case err != nil || id == "":
+		http.Error(w, "changeover-bridge: want ?id= and ?revision=", http.StatusBadRequest)
+		return
+	case b.owners == nil:
+		http.Error(w, "changeover-bridge: it knows no owners: start it with --ownership", http.StatusConflict)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), settleWait)
+	defer cancel()
+	if err := b.owners.Settle(ctx, id, revision); err != nil {
+		http.Error(w, "changeover-bridge: "+oneLine(err.Error()), http.StatusConflict)
+		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

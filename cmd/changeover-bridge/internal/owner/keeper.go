@@ -21,6 +21,8 @@ type Options struct {
 	Registry prometheus.Registerer
 	Log      *slog.Logger
 	Now      func() time.Time
+	// Lease is how long a block may last; BlockLease where zero.
+	Lease time.Duration
 }
 
 // Keeper knows the owners of one plan's entities and records births. Its methods
@@ -29,6 +31,7 @@ type Keeper struct {
 	o        Options
 	metrics  *metrics
 	recorder *recorder
+	writes   *writes
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -51,15 +54,19 @@ const adoptEvery = 15 * time.Second
 
 // New opens the spool and takes up what is in it. Close ends it.
 func New(o Options) (*Keeper, error) {
+	if o.Lease == 0 {
+		o.Lease = BlockLease
+	}
 	s, err := openSpool(o.Spool)
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{o: o, recorder: newRecorder(o.Store, s, o.Log, o.Now)}
+	k := &Keeper{o: o, recorder: newRecorder(o.Store, s, o.Log, o.Now), writes: newWrites()}
 	k.metrics = newMetrics(o.Registry, k)
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.recorder.adopt()
-	k.wg.Add(2)
+	k.wg.Add(3)
+	go func() { defer k.wg.Done(); k.expire(k.ctx) }()
 	go func() { defer k.wg.Done(); k.recorder.run(k.ctx) }()
 	go func() { defer k.wg.Done(); k.adoptLater() }()
 	return k, nil

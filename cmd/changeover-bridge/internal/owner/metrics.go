@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type metrics struct {
 	births   *prometheus.CounterVec
 	duration prometheus.Histogram
+	broken   prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, k *Keeper) *metrics {
@@ -18,6 +19,9 @@ func newMetrics(reg prometheus.Registerer, k *Keeper) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}),
 	}
+	m.broken = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "changeover_bridge_owner_blocks_lifted_total", Help: "Hand-overs that took too long, so that this bridge let writes to the entity go on.",
+	})
 	for _, result := range []string{resultStored, resultSpooled, resultFailed, "unreadable"} {
 		m.births.WithLabelValues(result)
 	}
@@ -32,7 +36,7 @@ func newMetrics(reg prometheus.Registerer, k *Keeper) *metrics {
 	gauge("store_up", "1 while the ownership store can be read and written.", nil, func(h Health) float64 { return one(h.Error == "") })
 	gauge("spooled_births", "Births that wait for the ownership store.", nil, func(h Health) float64 { return float64(h.Spooled) })
 	gauge("revision", "Revision of the ownership table that is known.", nil, func(h Health) float64 { return float64(h.Revision) })
-	reg.MustRegister(m.births, m.duration)
+	reg.MustRegister(m.births, m.duration, m.broken)
 	return m
 }
 

@@ -159,6 +159,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	name := string(e.side.side)
 	code, reason, text := classify(r.Context(), e, err)
 	e.side.failures.WithLabelValues(reason).Inc()
+	e.unsure = reason != reasonConnect && reason != reasonClient
 	switch reason {
 	case reasonConnect, reasonTimeout, reasonProtocol:
 		e.side.circuit.failed(e.side, h.log)

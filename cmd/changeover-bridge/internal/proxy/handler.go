@@ -233,6 +233,8 @@ type exchange struct {
 	shadow *shadowOf
 	// births are looked for in the answer; nil: none can be.
 	births *births
+	// unsure: the backend did not answer, and may still do what it was asked to.
+	unsure bool
 	// birth: this is a request by which modern creates an entity.
 	birth bool
 }
@@ -263,6 +265,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	start := time.Now()
 	client := h.clientOf(r)
+	var e *exchange
+	if s.births != nil {
+		end, ok := s.births.write(w, &r, s.table)
+		if !ok {
+			h.metrics.lookups.WithLabelValues("blocked").Inc()
+			return
+		}
+		if end != nil {
+			defer func() { end(e) }()
+		}
+	}
 	choice := s.table.Choose(r, client)
 	s.table.Hide(r)
 	if choice.Entity != route.NoEntity && !h.known(w, choice) {
@@ -276,7 +289,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.clients != nil {
 		s.clients.Seen(choice.Side, h.by.Name(r, client), start)
 	}
-	e := &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite, translation: choice.Translate, births: s.births}
+	e = &exchange{side: s.sides[choice.Side], meter: s.meters[choice.Rule][choice.Side], start: start, rewrite: choice.Rewrite, translation: choice.Translate, births: s.births}
 	if choice.Mirror {
 		e.mirror, e.mirrors = s.mirror, s.mirrors[choice.Rule]
 		e.unsafe = s.config.Rules[choice.Rule].Mirror.Unsafe

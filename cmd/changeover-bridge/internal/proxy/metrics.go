@@ -81,7 +81,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "changeover_bridge_owner_lookups_total",
-		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready (answered with 503).",
+		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready and blocked (answered with 503).",
 	}, []string{"owner"})
 	m.circuitOpen = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "changeover_bridge_circuit_open",

@@ -30,6 +30,10 @@ type Owners interface {
 	Record(ctx context.Context, key plan.Key, id string) error
 	// Unreadable counts a create whose answer has no id.
 	Unreadable()
+	// Write notes that a write to an entity begins; ok is false where it must
+	// not, as the entity is handed over just now. Leave ends it; sure is false
+	// where the backend may still be at it.
+	Write(id string) (leave func(sure bool), ok bool)
 }
 
 // Bounds of births.
@@ -87,6 +91,34 @@ func (h *Handler) known(w http.ResponseWriter, c route.Choice) bool {
 		h.metrics.lookups.WithLabelValues("unknown").Inc()
 	}
 	return true
+}
+
+// write notes a request that may change an entity, before its owner is looked up:
+// so no hand-over comes between the two. It answers, and returns false, where the
+// entity is handed over just now. For any other request it does nothing.
+//
+// The write goes on when its client leaves: it counts as under way until the
+// backend has answered.
+func (b *births) write(w http.ResponseWriter, r **http.Request, t *route.Table) (end func(e *exchange), ok bool) {
+	if slices.Contains(plan.SafeMethods, (*r).Method) {
+		return nil, true
+	}
+	id := t.Entity(*r)
+	if id == "" {
+		return nil, true
+	}
+	leave, ok := b.owners.Write(id)
+	if !ok {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "the entity is handed over just now")
+		return nil, false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel((*r).Context()), createTime)
+	*r = (*r).WithContext(ctx)
+	return func(e *exchange) {
+		cancel()
+		leave(e == nil || !e.unsure)
+	}, true
 }
 
 // expect reports whether a request to modern creates an entity. Its path must

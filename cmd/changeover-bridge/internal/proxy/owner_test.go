@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +28,25 @@ type owners struct {
 	refused    error // of CanRecord
 	unreadable int
 	recorded   chan string // nil: nobody waits
+	blocked    string      // the id that is handed over just now
+	writes     []string    // what became of writes
 }
+
+func (o *owners) Write(id string) (leave func(bool), ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if id == o.blocked {
+		return nil, false
+	}
+	o.writes = append(o.writes, "begin "+id)
+	return func(sure bool) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.writes = append(o.writes, fmt.Sprintf("end %s %v", id, sure))
+	}, true
+}
+
+func (o *owners) written() []string { o.mu.Lock(); defer o.mu.Unlock(); return slices.Clone(o.writes) }
 
 func (o *owners) Ready() bool { o.mu.Lock(); defer o.mu.Unlock(); return !o.unfit }
 
@@ -108,6 +128,78 @@ func TestRequestsGoToTheOwner(t *testing.T) {
 	f.metric(1, "changeover_bridge_owner_lookups_total", "owner=modern")
 	f.metric(1, "changeover_bridge_owner_lookups_total", "owner=legacy")
 	f.metric(1, "changeover_bridge_owner_lookups_total", "owner=unknown")
+}
+
+func TestWritesToAnEntityThatIsHandedOverAreRefused(t *testing.T) {
+	o := &owners{blocked: "m"}
+	f := withOwners(t, o, created, bridge.Rule{To: plan.ToOwner, Match: &plan.Match{PathPrefix: "/orders/"}})
+	for _, method := range []string{"PUT", "PATCH", "DELETE", "POST"} {
+		r, err := http.NewRequest(method, f.url+"/orders/m/notes", strings.NewReader("x"))
+		if res, _ := send(t, r, err); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+			t.Errorf("%s: %d, Retry-After %q", method, res.StatusCode, res.Header.Get("Retry-After"))
+		}
+	}
+	if res, body := get(t, f.url+"/orders/m"); res.StatusCode != 200 || body != "modern" {
+		t.Errorf("a read is answered %d by %q", res.StatusCode, body)
+	}
+	r, err := http.NewRequest("PUT", f.url+"/orders/l", strings.NewReader("x"))
+	if res, body := send(t, r, err); res.StatusCode != 200 || body != "legacy" {
+		t.Errorf("a write to another one is answered %d by %q", res.StatusCode, body)
+	}
+	f.metric(4, "changeover_bridge_owner_lookups_total", "owner=blocked")
+	if got := o.written(); !slices.Equal(got, []string{"begin l", "end l true"}) {
+		t.Errorf("the writes were %q", got)
+	}
+}
+
+// TestAWriteIsUnderWayUntilTheBackendHasAnswered, also where its client has left.
+func TestAWriteIsUnderWayUntilTheBackendHasAnswered(t *testing.T) {
+	for id, want := range map[string]string{"answered": "end answered true", "broken": "end broken false"} {
+		t.Run(id, func(t *testing.T) {
+			o := &owners{of: map[string]plan.Side{}}
+			begun, answer := make(chan bool, 9), make(chan bool) // it may be tried again
+			legacy := backend(t, func(http.ResponseWriter, *http.Request) {
+				begun <- true
+				<-answer
+				if id == "broken" {
+					panic(http.ErrAbortHandler)
+				}
+			}).URL
+			f := newFixture(t, legacy, legacy, proxy.Options{Owners: o})
+			c := configOf(t, legacy, legacy, bridge.Rule{To: plan.ToLegacy})
+			c.Entities = &bridge.Entities{Paths: []string{"/orders/{id}"}}
+			var err error
+			if c.Hash, err = c.Sum(); err != nil {
+				t.Fatal(err)
+			}
+			f.serve(c)
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			r, err := http.NewRequestWithContext(ctx, "PUT", f.url+"/orders/"+id, strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := make(chan bool)
+			go func() {
+				defer close(left)
+				if res, err := plainTransport.RoundTrip(r); err == nil {
+					res.Body.Close()
+				}
+			}()
+			<-begun
+			leave()
+			<-left
+			if got := o.written(); !slices.Equal(got, []string{"begin " + id}) {
+				t.Errorf("its client has left, and the writes are %q", got)
+			}
+			close(answer)
+			for deadline := time.Now().Add(time.Minute); !slices.Contains(o.written(), want); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("the writes are %q, want %q", o.written(), want)
+				}
+			}
+		})
+	}
 }
 
 func TestABirthIsRecordedBeforeItsClientIsAnswered(t *testing.T) {

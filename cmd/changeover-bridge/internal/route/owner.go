@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
@@ -66,6 +67,18 @@ func (t *Table) Ask(o Owners) {
 	if t.entities != nil {
 		t.entities.owners = o
 	}
+}
+
+// Entity is the id of the entity that a request names; empty: it names none.
+func (t *Table) Entity(r *http.Request) string {
+	if t.entities == nil {
+		return ""
+	}
+	path, ok := Path(r.URL)
+	if !ok {
+		return ""
+	}
+	return t.entities.id(path)
 }
 
 // OwnerOf is the owner of the entity with an id, or that a path names as Path
