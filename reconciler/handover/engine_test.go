@@ -1,0 +1,410 @@
+package handover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/entities"
+	"github.com/changeover-dev/changeover/reconciler/ownership"
+)
+
+const source = `apiVersion: changeover.dev/v1alpha1
+kind: MigrationPlan
+metadata: {name: so}
+spec:
+  position: {phase: setup}
+  backends:
+    legacy: {url: "http://127.0.0.1:8080"}
+    modern: {url: "http://127.0.0.1:8000"}
+  gateway: {bridge: {}}
+  identity: {header: X-User}
+  entities:
+    match: {path: "/deployments/{id}"}
+    source: {http: {url: "http://127.0.0.1:8080/deployments", item: "'http://127.0.0.1:8080/deployments/' + id"}}
+    handOver: [{http: {url: "'http://127.0.0.1:8000/deployments/' + id"}}]
+    handBack: [{http: {url: "'http://127.0.0.1:8080/deployments/' + id"}}]
+    rate: 10000
+    concurrency: 1
+  phases:
+    - {name: setup, routes: [{to: legacy}]}
+    - {name: gradual, percents: [10, 25, 50, 100], routes: [{to: split}]}
+    - {name: sunset, routes: [{to: modern}]}
+`
+
+// world is what the fakes and the store know of entities.
+type world struct {
+	t     *testing.T
+	store ownership.Store
+	dir   string
+	plan  plan.Version
+
+	mu       sync.Mutex
+	ids      []string // legacy's, oldest first
+	state    map[string]State
+	fails    map[string]int // how often Give fails yet
+	silent   bool           // a bridge does not answer
+	given    []string       // id>side, in order
+	crash    int            // the call at which the process dies; 0: it does not
+	calls    int
+	unlocked map[string]bool // blocked and settled
+	slow     time.Duration   // how long Give takes
+}
+
+func newWorld(t *testing.T, n int) *world {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := ownership.Open(filepath.Join(dir, "owners.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	doc, problems := plan.Decode("so.yaml", []byte(source))
+	if plan.HasErrors(problems) {
+		t.Fatal(problems[0].Render())
+	}
+	w := &world{t: t, store: s, dir: dir, state: map[string]State{}, fails: map[string]int{}, unlocked: map[string]bool{}}
+	w.plan = plan.Version{Plan: doc.Plan, Revision: "r1", Content: plan.ContentDigest(doc.Plan)}
+	for i := range n {
+		w.ids = append(w.ids, fmt.Sprintf("e%03d", i))
+	}
+	return w
+}
+
+var errDead = errors.New("the process is dead")
+
+// effect is one call that leaves the process.
+func (w *world) effect() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+	if w.crash > 0 && w.calls >= w.crash {
+		return errDead
+	}
+	return nil
+}
+
+// dying is a store whose process may die before or after any call.
+type dying struct {
+	ownership.Store
+	w *world
+}
+
+func (d dying) Block(ctx context.Context, k plan.Key, id, token string) (int64, error) {
+	if err := d.w.effect(); err != nil {
+		return 0, err
+	}
+	rev, err := d.Store.Block(ctx, k, id, token)
+	return rev, errors.Join(err, d.w.effect())
+}
+
+func (d dying) Unblock(ctx context.Context, k plan.Key, id, token string) error {
+	if err := d.w.effect(); err != nil {
+		return err
+	}
+	return d.Store.Unblock(ctx, k, id, token)
+}
+
+func (d dying) Flip(ctx context.Context, k plan.Key, e ownership.Entity, token string) (int64, error) {
+	if err := d.w.effect(); err != nil {
+		return 0, err
+	}
+	rev, err := d.Store.Flip(ctx, k, e, token)
+	return rev, errors.Join(err, d.w.effect())
+}
+
+func (d dying) Add(ctx context.Context, k plan.Key, es []ownership.Entity) error {
+	if err := d.w.effect(); err != nil {
+		return err
+	}
+	return errors.Join(d.Store.Add(ctx, k, es), d.w.effect())
+}
+
+func (w *world) List(context.Context) (out []candidate, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range w.ids {
+		if w.state[id] != Absent {
+			out = append(out, candidate{id: id})
+		}
+	}
+	return out, nil
+}
+
+func (w *world) State(_ context.Context, id string) (State, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.state[id]; s != "" {
+		return s, nil
+	}
+	return Ready, nil
+}
+
+func (w *world) Give(ctx context.Context, id string, to plan.Side) error {
+	time.Sleep(w.slow)
+	if err := w.effect(); err != nil {
+		return err
+	}
+	e, _, err := w.store.Get(ctx, w.plan.Plan.Key(), id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil || e.Block == "" || !w.unlocked[id] || e.Owner == to {
+		w.t.Errorf("%s is given to %s while its row is %+v, settled %v: %v", id, to, e, w.unlocked[id], err)
+	}
+	if w.fails[id] > 0 {
+		w.fails[id]--
+		return errors.New("no answer")
+	}
+	w.given = append(w.given, id+">"+string(to))
+	return nil
+}
+
+func (w *world) Settle(ctx context.Context, p *plan.Plan, id string, revision int64) error {
+	if err := w.effect(); err != nil {
+		return err
+	}
+	e, _, err := w.store.Get(ctx, p.Key(), id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.silent {
+		return errors.New("http://10.0.0.7:8081 cannot be reached")
+	}
+	w.unlocked[id] = e.Block != "" && e.Revision >= revision
+	return err
+}
+
+// engine is a process that works on the world.
+func (w *world) engine() (*Engine, func()) {
+	n := 0
+	locks := &entities.Locks{}
+	e := New(Options{
+		Store: dying{w.store, w}, Open: func(*plan.Plan) (Sides, error) { return w, nil }, Bridges: func(*plan.Plan) Bridges { return w },
+		Lock: locks.TryLock, Dir: filepath.Join(w.dir, "orders"), Token: func() string { n++; return fmt.Sprint("t", time.Now().UnixNano(), n) },
+		Log: slog.New(slog.DiscardHandler), Now: time.Now, Pause: time.Millisecond, Rest: 5 * time.Millisecond,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = e.Run(ctx) }()
+	return e, func() { cancel(); <-ended }
+}
+
+func task(w *world, stop string, back bool) reconciler.Task {
+	p, err := plan.ParsePosition(stop)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return reconciler.Task{Version: w.plan, Stop: p, Back: back}
+}
+
+// until asks until the progress is as wanted.
+func until(t *testing.T, e *Engine, task reconciler.Task, what string, ok func(reconciler.Progress, error) bool) reconciler.Progress {
+	t.Helper()
+	var p reconciler.Progress
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if p, err = e.Ensure(context.Background(), task); ok(p, err) {
+			return p
+		}
+	}
+	t.Fatalf("%s was not seen: %+v, %v", what, p, err)
+	return p
+}
+
+func done(p reconciler.Progress, err error) bool { return p.Done && err == nil }
+
+// owned are the ids that modern owns, sorted.
+func (w *world) owned() (ids []string) {
+	w.t.Helper()
+	p, err := w.store.Changes(context.Background(), w.plan.Plan.Key(), 0, 100_000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range p.Entities {
+		if e.Block != "" {
+			w.t.Errorf("%s is still blocked", e.ID)
+		}
+		if e.Owner == plan.Modern {
+			ids = append(ids, e.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func TestTheOldestAreGivenAwayFirstAndComeBackLast(t *testing.T) {
+	w := newWorld(t, 21)
+	if err := w.store.Add(t.Context(), w.plan.Plan.Key(), []ownership.Entity{{ID: "new", Owner: plan.Modern, Origin: ownership.BornModern, At: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	e, stop := w.engine()
+	defer stop()
+	for _, c := range []struct {
+		stop string
+		back bool
+		n    int
+	}{{"setup", false, 0}, {"gradual@10", false, 3}, {"gradual@25", false, 6}, {"gradual@50", false, 11}, {"gradual@25", true, 6}, {"gradual@100", false, 21}, {"sunset", false, 21}, {"gradual@10", true, 3}, {"setup", true, 0}} {
+		w.given = nil
+		p := until(t, e, task(w, c.stop, c.back), "done at "+c.stop, done)
+		if want := append(slices.Clone(w.ids[:c.n]), "new"); !slices.Equal(w.owned(), want) {
+			t.Errorf("at %s modern owns %v, want %v", c.stop, w.owned(), want)
+		}
+		sorted := slices.Clone(w.given)
+		slices.Sort(sorted)
+		if c.back {
+			slices.Reverse(sorted)
+		}
+		if !slices.Equal(w.given, sorted) {
+			t.Errorf("at %s the order was %v", c.stop, w.given)
+		}
+		if p.Total != c.n && c.stop != "setup" {
+			t.Errorf("at %s the progress is %+v", c.stop, p)
+		}
+	}
+}
+
+func TestEntitiesInFlightAreGivenAwayLater(t *testing.T) {
+	w := newWorld(t, 20)
+	w.state["e001"] = InFlight
+	e, stop := w.engine()
+	defer stop()
+	p := until(t, e, task(w, "gradual@10", false), "done but for what is in flight", done)
+	if !strings.Contains(p.Message, "1 are in flight") || !slices.Equal(w.owned(), []string{"e000"}) {
+		t.Errorf("modern owns %v, progress %+v", w.owned(), p)
+	}
+	w.mu.Lock()
+	w.state["e001"] = Ready
+	w.mu.Unlock()
+	until(t, e, task(w, "gradual@10", false), "the straggler", func(p reconciler.Progress, _ error) bool { return p.Done && p.Finished == 2 })
+	w.mu.Lock()
+	w.state["e019"], w.state["e007"] = InFlight, Absent
+	w.mu.Unlock()
+	until(t, e, task(w, "gradual@100", false), "all but one", func(p reconciler.Progress, _ error) bool { return p.Done && p.Finished == 18 })
+	// The next phase may take legacy away: nothing may be left to it.
+	until(t, e, task(w, "sunset", false), "it is looked at", func(p reconciler.Progress, _ error) bool { return strings.Contains(p.Message, "in flight") })
+	if p, _ := e.Ensure(t.Context(), task(w, "sunset", false)); p.Done {
+		t.Errorf("sunset may be entered while one is in flight: %+v", p)
+	}
+	w.mu.Lock()
+	delete(w.state, "e019")
+	w.mu.Unlock()
+	until(t, e, task(w, "sunset", false), "the last", done)
+}
+
+func TestWhatFailsIsTriedAgainAndTold(t *testing.T) {
+	w := newWorld(t, 20)
+	w.fails["e003"], w.silent = 3, true
+	e, stop := w.engine()
+	defer stop()
+	p := until(t, e, task(w, "gradual@25", false), "the silent bridge", func(p reconciler.Progress, _ error) bool { return p.Failed == 5 })
+	if p.Done || !strings.Contains(p.Message, "keep writes off: http://10.0.0.7:8081 cannot be reached") || len(w.given) != 0 {
+		t.Errorf("progress %+v, given %v", p, w.given)
+	}
+	w.mu.Lock()
+	w.silent = false
+	w.mu.Unlock()
+	until(t, e, task(w, "gradual@25", false), "the one that fails", func(p reconciler.Progress, _ error) bool {
+		return p.Failed == 1 && strings.Contains(p.Message, `"e003": no answer`)
+	})
+	until(t, e, task(w, "gradual@25", false), "all", done)
+	if got := w.owned(); !slices.Equal(got, w.ids[:5]) {
+		t.Errorf("modern owns %v", got)
+	}
+}
+
+func TestNewerOnesOfLegacyComeAtTheEnd(t *testing.T) {
+	w := newWorld(t, 10)
+	e, stop := w.engine()
+	defer stop()
+	until(t, e, task(w, "gradual@25", false), "done", done)
+	w.mu.Lock()
+	w.ids = append([]string{"a-newcomer"}, w.ids...)
+	w.mu.Unlock()
+	until(t, e, task(w, "gradual@50", false), "done", done)
+	if got, want := w.owned(), w.ids[1:7]; !slices.Equal(got, want) { // 50 % of 11
+		t.Errorf("modern owns %v, want %v", got, want)
+	}
+	until(t, e, task(w, "gradual@100", false), "done", done)
+	if got := w.owned(); len(got) != 11 {
+		t.Errorf("modern owns %v", got)
+	}
+}
+
+func TestAPausedPlanIsLeftAlone(t *testing.T) {
+	w := newWorld(t, 50)
+	w.slow = 20 * time.Millisecond
+	e, stop := w.engine()
+	defer stop()
+	until(t, e, task(w, "gradual@100", false), "a beginning", func(p reconciler.Progress, _ error) bool { return p.Finished > 0 })
+	e.Pause(w.plan.Plan.Key())
+	e.wait.Wait()
+	n := len(w.owned())
+	if n == 50 {
+		t.Error("it went on to the end")
+	}
+	until(t, e, task(w, "gradual@100", false), "the rest", done)
+	if got := len(w.owned()); got != 50 {
+		t.Errorf("modern owns %d after the pause at %d", got, n)
+	}
+}
+
+// TestItGoesOnAfterACrashAtAnyPoint kills the process at each of its effects, one
+// after the other, on the way there and on the way back.
+func TestItGoesOnAfterACrashAtAnyPoint(t *testing.T) {
+	for at, whole := 1, false; !whole; at++ {
+		w := newWorld(t, 6)
+		for _, c := range []struct {
+			stop string
+			back bool
+			n    int
+		}{{"gradual@50", false, 3}, {"gradual@10", true, 1}} {
+			w.calls, w.crash = 0, at
+			e, stop := w.engine()
+			whole = false
+			until(t, e, task(w, c.stop, c.back), "the end or the death", func(p reconciler.Progress, err error) bool {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				whole = done(p, err)
+				return whole || w.calls >= at
+			})
+			stop()
+			w.crash = 0
+			e, stop = w.engine()
+			until(t, e, task(w, c.stop, c.back), "the end", done)
+			stop()
+			if got := w.owned(); !slices.Equal(got, w.ids[:c.n]) {
+				t.Errorf("killed at effect %d on the way to %s: modern owns %v", at, c.stop, got)
+			}
+		}
+		if at > 200 {
+			t.Fatal("it has no end")
+		}
+	}
+}
+
+func TestTheShareOfAStop(t *testing.T) {
+	w := newWorld(t, 0)
+	for stop, want := range map[string]share{
+		"setup": {}, "gradual@25": {phase: "gradual", percent: 25}, "sunset": {phase: "gradual", percent: 100, all: true}, "gone": {},
+	} {
+		if got := shareAt(w.plan.Plan, task(w, stop, false).Stop); got != want {
+			t.Errorf("the share at %s is %+v, want %+v", stop, got, want)
+		}
+	}
+	for _, c := range []struct {
+		percent plan.Percent
+		n, want int
+	}{{10, 0, 0}, {10, 1, 1}, {10, 10, 1}, {10, 11, 2}, {25, 1000, 250}, {0.01, 1, 1}, {100, 7, 7}, {0, 7, 0}, {33.33, 3, 1}, {33.34, 3, 2}, {29, 100, 29}} {
+		if got := (share{percent: c.percent}).count(c.n); got != c.want {
+			t.Errorf("%v %% of %d is %d, want %d", c.percent, c.n, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package handover
+
+import (
+	"math"
+
+	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/ownership"
+)
+
+// share is what a stop wants of modern.
+type share struct {
+	// Phase whose order counts; empty: modern is wanted to have nothing.
+	phase   string
+	percent plan.Percent
+	// all: not even entities in flight may be left.
+	all bool
+}
+
+// shareAt is the share at a stop: its own, or that of the last phase before it that
+// has percents.
+func shareAt(p *plan.Plan, stop plan.Position) share {
+	var s share
+	for i := range p.Spec.Phases {
+		ph := &p.Spec.Phases[i]
+		if ph.Name == stop.Phase {
+			if len(ph.Percents) > 0 {
+				return share{phase: ph.Name, percent: stop.Percent}
+			}
+			s.all = s.percent == 100
+			return s
+		}
+		if n := len(ph.Percents); n > 0 {
+			s = share{phase: ph.Name, percent: ph.Percents[n-1]}
+		}
+	}
+	return share{}
+}
+
+// count is how many of n entities a share has: the next whole one.
+func (s share) count(n int) int {
+	// Percents have two decimals: so no rounding of a product makes one too many.
+	hundredths := int(math.Round(float64(s.percent) * 100))
+	return (n*hundredths + 9999) / 10000
+}
+
+// todo is what separates the table from what is wanted.
+type todo struct {
+	over []string // legacy's, to be handed over, in order
+	back []string // to be handed back, in order
+	want int      // how many modern shall have
+	have int      // how many of those it has
+}
+
+// compare tells what is to be done: order are the entities that were born on
+// legacy, the first ones first.
+func (s share) compare(order []string, table map[string]ownership.Entity) todo {
+	t := todo{want: s.count(len(order))}
+	for i, id := range order {
+		e := table[id]
+		switch wanted := i < t.want; {
+		case e.Origin == ownership.BornModern:
+			// It is there to stay.
+		case wanted && e.Owner == plan.Modern:
+			t.have++
+		case wanted:
+			t.over = append(t.over, id)
+		case e.Owner == plan.Modern:
+			t.back = append([]string{id}, t.back...)
+		}
+	}
+	return t
+}
