@@ -116,10 +116,14 @@ func (w *wired) wireEntities() error {
 	if err != nil {
 		return err
 	}
+	locks := &entities.Locks{}
 	watcher := entities.NewWatcher(entities.WatchOptions{
-		Open: t.options, Locks: &entities.Locks{}, Log: w.daemon.log, Now: w.daemon.now, Metrics: entities.NewMetrics(w.daemon.metrics),
+		Open: t.options, Locks: locks, Log: w.daemon.log, Now: w.daemon.now, Metrics: entities.NewMetrics(w.daemon.metrics),
 	})
-	w.common.EntityFacts = watcher
-	w.beside = append(w.beside, func(ctx context.Context) error { return errors.Join(watcher.Run(ctx), t.close()) })
+	engine := w.handOver(t, locks)
+	w.common.EntityFacts, w.common.Entities = watcher, engine
+	w.beside = append(w.beside, func(ctx context.Context) error {
+		return errors.Join(engine.Run(ctx), watcher.Run(ctx), t.close())
+	})
 	return nil
 }

@@ -158,7 +158,7 @@ func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) e
 		return nil, nil, err
 	}
 	beside = append(beside, transforms...)
-	o.Check = withCluster(o.Check, o)
+	o.Check = withHandOver(withCluster(o.Check, o), &w.common)
 	loop, err := reconciler.New(o)
 	return beside, loop, err
 }
