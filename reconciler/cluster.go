@@ -294,6 +294,10 @@ func (w *worker) follow(ctx context.Context, in *decide.Input, kept bool) error 
 		w.waiting = "the traffic is not seen at " + a.Stop.String()
 		return nil
 	}
+	if why := w.owing(ctx, v, *a); why != "" {
+		w.waiting = why
+		return nil
+	}
 	if err := w.contract(ctx, v, a.Stop); err != nil {
 		return fmt.Errorf("contract the cluster for %s: %w", a.Stop, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 )
 
@@ -42,4 +43,27 @@ func (w *worker) keepEntities(ctx context.Context, in *decide.Input) {
 		return
 	}
 	in.Head = a
+}
+
+// owing says why nothing is taken away of what the stops after the one that is
+// applied had: the plan went back, and modern still serves entities that were born
+// there, or nobody can tell. Empty: it may be taken away.
+func (w *worker) owing(ctx context.Context, v plan.Version, a decide.Applied) string {
+	if !a.Backward || v.Plan.Spec.Entities == nil {
+		return ""
+	}
+	g, ok := w.traffic(v.Plan).(Owning)
+	if !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, owningDeadline)
+	defer cancel()
+	owns, err := g.ModernOwns(ctx, v.Plan)
+	switch {
+	case err != nil:
+		return "nothing is taken away while it cannot be told whether modern owns entities: " + err.Error()
+	case owns:
+		return "nothing is taken away while modern owns entities"
+	}
+	return ""
 }

@@ -94,3 +94,32 @@ func TestAPlanWhoseEntitiesAreKeptIsRolledBack(t *testing.T) {
 	g.sampler.Set("errors", 0.2)
 	g.await("rolled back", func(s reconciler.Status) bool { return s.Effective.String() == "setup" })
 }
+
+// TestNothingIsTakenFromModernWhileItOwnsEntities: after the way back modern's
+// workload stays until it owns nothing any more, and while nobody can tell.
+func TestNothingIsTakenFromModernWhileItOwnsEntities(t *testing.T) {
+	g := newClusterRig(t, strings.Replace(clusterPlan, "  gateway: {nginx: {}}\n",
+		"  gateway: {nginx: {bridge: \"http://127.0.0.1:8088\"}}\n  entities: {match: {path: \"/deployments/{id}\"}}\n", 1))
+	o := &owning{Traffic: g.traffic, owns: true}
+	wire := g.wrap
+	g.wrap = func(r *reconciler.Options) { wire(r); r.BridgedNGINX = o }
+	g.to("gradual@10")
+	g.declare("setup")
+	waits := func(words string) func(reconciler.Status) bool {
+		return func(s reconciler.Status) bool {
+			return s.Effective.String() == "setup" && strings.Contains(s.Waiting, words)
+		}
+	}
+	g.until("it is kept", waits("while modern owns entities"))
+	o.set(false, errors.New("no answer"))
+	g.until("it is kept while nobody knows", waits("cannot be told whether modern owns entities: no answer"))
+	g.step(3)
+	if n := g.c.replicas("modern"); n != 2 {
+		t.Errorf("modern has %d replicas left while it may own entities", n)
+	}
+	o.set(false, nil)
+	g.settled("setup")
+	if n := g.c.replicas("modern"); n > 0 {
+		t.Errorf("modern has %d replicas at the end", n)
+	}
+}

@@ -82,7 +82,7 @@ func (r *run) loop(ctx context.Context) {
 
 // result of a pass.
 type result struct {
-	todo
+	gap
 	done                            bool
 	moved, failed, inFlight, absent int
 	why                             string // the first failure
@@ -131,7 +131,7 @@ func (r *run) pass(ctx context.Context) (res result, err error) {
 	if err != nil {
 		return res, err
 	}
-	res.todo = s.compare(order, table)
+	res.gap = s.compare(order, table)
 	r.mu.Lock()
 	r.now.Total, r.now.Finished = res.want, res.have
 	r.mu.Unlock()

@@ -43,8 +43,8 @@ func (s share) count(n int) int {
 	return (n*hundredths + 9999) / 10000
 }
 
-// todo is what separates the table from what is wanted.
-type todo struct {
+// gap is what separates the table from what is wanted.
+type gap struct {
 	over []string // legacy's, to be handed over, in order
 	back []string // to be handed back, in order
 	want int      // how many modern shall have
@@ -53,8 +53,8 @@ type todo struct {
 
 // compare tells what is to be done: order are the entities that were born on
 // legacy, the first ones first.
-func (s share) compare(order []string, table map[string]ownership.Entity) todo {
-	t := todo{want: s.count(len(order))}
+func (s share) compare(order []string, table map[string]ownership.Entity) gap {
+	t := gap{want: s.count(len(order))}
 	for i, id := range order {
 		e := table[id]
 		switch wanted := i < t.want; {

@@ -52,6 +52,7 @@ var table = []row{
 	{folders: []string{"reconciler/ownership"}, ours: []string{"plan"}},
 	{folders: []string{"reconciler/call"}, ours: []string{"plan", "render/entity", "render/translate"}},
 	{folders: []string{"reconciler/inventory"}, ours: []string{"plan", "render/entity", "render/translate", "reconciler/call"}},
+	{folders: []string{"reconciler/handover"}, ours: []string{"plan", "reconciler", "reconciler/call", "reconciler/inventory", "reconciler/ownership", "render/entity"}},
 	{folders: []string{"reconciler/entities"}, ours: []string{"plan", "gates", "render/entity", "render/translate", "reconciler/call", "reconciler/inventory", "reconciler/ownership"}},
 	{folders: []string{"reconciler/webhook"}},
 	{folders: []string{"reconciler/claims"}, ours: []string{"plan", "reconciler/decide", "reconciler"}},
