@@ -77,6 +77,9 @@ type Spec struct {
 	Roles map[string]Role `json:"roles,omitempty"`
 	// Windows limit when the plan moves forward.
 	Windows []Window `json:"windows,omitempty"`
+	// Notifications say which of the daemon's receivers are told of the plan,
+	// beside those that are told of every plan.
+	Notifications []Notification `json:"notifications,omitempty"`
 	// MonitorFor is how long gates go on after the plan is complete. Zero in a
 	// file means the default, 28d.
 	MonitorFor Duration `json:"monitorFor,omitempty"`
@@ -274,6 +277,9 @@ type Gate struct {
 	For Duration `json:"for,omitempty"`
 	// Message is shown when the gate blocks or breaches.
 	Message string `json:"message,omitempty"`
+	// Severity of what people are told when the gate breaches, or has no data
+	// for too long.
+	Severity Urgency `json:"severity,omitempty"`
 }
 
 // OnBreach is what a breached rollback gate does.

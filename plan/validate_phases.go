@@ -106,6 +106,7 @@ func (v *validator) gates(path string, e Effect, gates []Gate) {
 	for i, g := range gates {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		v.label(at+".name", "the name of a gate", g.Name)
+		v.gateUrgency(at, e, g.Severity)
 		if j, ok := first[g.Name]; ok && g.Name != "" {
 			line, _ := v.d.Locate(fmt.Sprintf("%s[%d].name", path, j), 0)
 			v.at(at+".name", "duplicate-name", fmt.Sprintf("%s gate %q is already at line %d", e, g.Name, line), "each gate of one effect has a name of its own in its phase")

@@ -26,6 +26,7 @@ func (v *validator) travel() {
 	for i, w := range s.Windows {
 		v.window(fmt.Sprintf("spec.windows[%d]", i), w)
 	}
+	v.notifications()
 }
 
 func (v *validator) bounded(path, what string, n, most int) {

@@ -88,6 +88,7 @@ func (t *turn) gather(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.governs = in.Head.Plan
 	if in.Head.IsZero() && in.Record.Applied == nil {
 		t.idle = true
 		w.report(ctx, in, decide.Decide(in), nil)

@@ -269,6 +269,8 @@ type Entry struct {
 	// Commits that the entry made or undid.
 	Commits  []plan.Revision `json:"commits,omitempty"`
 	Evidence gates.Results   `json:"evidence,omitempty"`
+	// Plan is the version that governed, for notifiers; nil where none did yet.
+	Plan *plan.Plan `json:"-"`
 }
 
 // Notifier tells people. It must not block: delivery is its own affair.

@@ -69,6 +69,7 @@ func (w *worker) append(ctx context.Context, e Entry, page bool) {
 	if err := w.r.o.Recorder.Append(sctx, w.key, e); err != nil {
 		w.log.Error("the history could not be written", "err", err.Error())
 	}
+	e.Plan = w.governs
 	w.r.o.Notifier.Notify(ctx, w.key, e, page)
 }
 

@@ -54,6 +54,7 @@ type worker struct {
 	unread  error           // why the approvals could not be read, or nil
 	misread []plan.Problem  // of files that are no approvals
 	last    decide.Decision // as last reported
+	governs *plan.Plan      // for notifiers; nil before the first is known
 	// heldTold is why the branch's head is not taken up, as people were told.
 	heldTold string
 	breach   time.Time // when the breach that is being answered was decided on

@@ -17,6 +17,7 @@ type runFlags struct {
 	kube                                    kubeFlags
 	lease                                   leaseFlags
 	hook                                    hookFlags
+	notify                                  notifyFlags
 	forgeInterval                           time.Duration
 	stateDir, prometheus                    string
 	nginxDir, nginxConf, nginxBin, nginxURL string
@@ -36,6 +37,7 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	f.kube.add(cmd)
 	f.lease.add(cmd)
 	f.hook.add(cmd)
+	f.notify.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.sourcesFile, "sources", "", "YAML file that lists several repositories or branches, in place of --repo")
 	flags.DurationVar(&f.forgeInterval, "forge-interval", time.Minute, "how often the forge is asked for pull requests; a webhook has it asked at once")
@@ -67,7 +69,7 @@ func (f *runFlags) check() error {
 	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check(), f.entity.check()} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check(), f.entity.check(), f.notify.check()} {
 		if err != nil {
 			return err
 		}

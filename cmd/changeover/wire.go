@@ -106,6 +106,9 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 	if err := w.wireKube(); err != nil {
 		return nil, err
 	}
+	if err := w.wireNotify(); err != nil {
+		return nil, err
+	}
 	if f.bridge.wanted() {
 		g, err := f.bridge.gateway(w.client())
 		if err != nil {

@@ -62,6 +62,8 @@ var table = []row{
 	// or shows it may name that type.
 	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
+	{folders: []string{"reconciler/notify/notice"}, ours: []string{"plan", "reconciler/decide", "reconciler", "gates"}, pure: true},
+	{folders: []string{"reconciler/notify/send"}, ours: []string{"plan", "reconciler", "reconciler/notify/notice"}},
 	{folders: []string{"reconciler/kube/client"}, ours: []string{"plan", "render"}},
 	{folders: []string{"reconciler/transform"}, ours: []string{"plan", "render", "render/transform", "reconciler", "reconciler/kube/client"}},
 	// The record in the cluster shows evidence too, and gates read objects.

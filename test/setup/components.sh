@@ -14,7 +14,7 @@ have() {
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server)
+wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server)
 
 missing=() # commands
 packages=()
@@ -26,7 +26,7 @@ for w in "${wanted[@]}"; do
   [ "${w##*:}" != gcc ] || packages+=(libc6-dev)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus, promtool, sshd, gpg, initdb and mariadbd are there"
+  echo "deps: git, gcc, nginx, prometheus, promtool, prometheus-alertmanager, sshd, gpg, initdb and mariadbd are there"
   exit 0
 fi
 
@@ -54,7 +54,7 @@ echo "deps: apt-get install ${packages[*]}"
   fail "apt-get install ${packages[*]} failed; see above"
 
 # Only what was installed just now: neither running nor started at boot.
-for s in nginx prometheus ssh:openssh-server postgresql mariadb:mariadb-server; do
+for s in nginx prometheus prometheus-alertmanager ssh:openssh-server postgresql mariadb:mariadb-server; do
   [[ " ${packages[*]} " == *" ${s##*:} "* ]] && have systemctl || continue
   s=${s%%:*}
   echo "deps: disabling the service $s: the tests start their own"
