@@ -52,6 +52,7 @@ func setDefaults(p *Plan) {
 	if p.Spec.Entities != nil {
 		entityDefaults(p.Spec.Entities)
 	}
+	backupDefaults(p)
 	travelDefaults(p)
 }
 

@@ -194,7 +194,10 @@ type Phase struct {
 	// Checklist of each stop: every item must be ticked by an approval.
 	Checklist []string `json:"checklist,omitempty"`
 	// Cluster is what the phase wants in the cluster; nil: what is there stays.
-	Cluster  *Cluster `json:"cluster,omitempty"`
+	Cluster *Cluster `json:"cluster,omitempty"`
+	// Backup that is made before the phase is entered from another one; nil:
+	// none.
+	Backup   *Backup  `json:"backup,omitempty"`
 	Routes   []Route  `json:"routes,omitempty"`
 	Gates    Gates    `json:"gates,omitzero"`
 	Rollback Rollback `json:"rollback,omitzero"`
@@ -317,6 +320,9 @@ type Rollback struct {
 	// RemoveTransformed deletes, after a rollback out of the phase, what its
 	// transforms created and nobody has changed since.
 	RemoveTransformed bool `json:"removeTransformed,omitempty"`
+	// Restore brings back, once the traffic has moved, what the backup of the
+	// phase has.
+	Restore bool `json:"restore,omitempty"`
 }
 
 // Route is one entry of a phase's routes; the first match wins. Exactly one of

@@ -66,7 +66,7 @@ func isRemote(s string) bool {
 func (v *validator) object(name string, o ObjectRef) {
 	at := join("spec.objects", name)
 	v.variable(at, "an object", name, "object.NAME")
-	v.apiVersion(at+".apiVersion", "object", o.APIVersion)
+	v.groupVersion(at+".apiVersion", "object", o.APIVersion)
 	switch {
 	case o.Kind == "":
 	case !apiKind.MatchString(o.Kind):
@@ -130,10 +130,10 @@ func (v *validator) account() {
 	used := v.has("spec.objects") || v.has("spec.gateway.gatewayAPI") || !v.whole("spec.gateway") || !v.whole("spec.objects")
 	for i := range v.p.Spec.Phases {
 		cluster := phasePath(i) + ".cluster"
-		used = used || v.has(cluster) || !v.whole(cluster) || v.has(phasePath(i)+".transforms")
+		used = used || v.has(cluster) || !v.whole(cluster) || v.has(phasePath(i)+".transforms") || v.has(phasePath(i)+".backup")
 	}
 	if !used {
 		v.at(at, "service-account", "the plan neither reads nor writes a cluster, so the account does nothing",
-			"remove serviceAccountName; it counts for cluster and transforms of a phase, gateway: {gatewayAPI: ...} and objects")
+			"remove serviceAccountName; it counts for cluster, backup and transforms of a phase, gateway: {gatewayAPI: ...} and objects")
 	}
 }

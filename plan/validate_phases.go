@@ -37,6 +37,7 @@ func (v *validator) phases() {
 		if ph.Cluster != nil {
 			v.cluster(path, ph.Cluster)
 		}
+		v.backup(path, ph)
 	}
 }
 

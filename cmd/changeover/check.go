@@ -36,6 +36,9 @@ func withCluster(check func(*plan.Document) []plan.Problem, o reconciler.Options
 		}
 		transformProblems(doc, o, add, hint)
 		for i, ph := range doc.Plan.Spec.Phases {
+			if ph.Backup != nil && o.Backup == nil {
+				add(fmt.Sprintf("spec.phases[%d].backup", i), "the daemon has no cluster whose objects it could save", hint)
+			}
 			if ph.Cluster != nil && o.Cluster == nil {
 				add(fmt.Sprintf("spec.phases[%d].cluster", i), "the daemon has no cluster to apply this to", hint+", or with --rendered DIR where another engine applies")
 			}

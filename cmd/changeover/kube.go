@@ -35,7 +35,7 @@ type kubeAdapters struct {
 
 // wireKube adds the cluster that the flags name to the common ports, and to what
 // runs beside the loops.
-func (w *wired) wireKube() error {
+func (w *wired) wireKube(ctx context.Context) error {
 	d, o := w.daemon, &w.common
 	f := &d.flags.kube
 	if !f.wanted() {
@@ -61,7 +61,7 @@ func (w *wired) wireKube() error {
 	o.Cluster, o.GatewayAPI = cluster, gateway
 	o.Notifier = notify.All{o.Notifier, w.kube.events}
 	w.beside = append(w.beside, cluster.Run, gateway.Run, w.kube.events.Run)
-	return nil
+	return w.wireBackup(ctx, cfg)
 }
 
 // client is the daemon's own, which writes nothing once another leads; nil

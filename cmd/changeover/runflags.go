@@ -18,6 +18,7 @@ type runFlags struct {
 	lease                                   leaseFlags
 	hook                                    hookFlags
 	notify                                  notifyFlags
+	backup                                  backupFlags
 	forgeInterval                           time.Duration
 	stateDir, prometheus                    string
 	nginxDir, nginxConf, nginxBin, nginxURL string
@@ -38,6 +39,7 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	f.lease.add(cmd)
 	f.hook.add(cmd)
 	f.notify.add(cmd)
+	f.backup.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.sourcesFile, "sources", "", "YAML file that lists several repositories or branches, in place of --repo")
 	flags.DurationVar(&f.forgeInterval, "forge-interval", time.Minute, "how often the forge is asked for pull requests; a webhook has it asked at once")

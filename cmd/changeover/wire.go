@@ -103,7 +103,7 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 		checkNGINX(ctx, f, d.log)
 		o.NGINX = g
 	}
-	if err := w.wireKube(); err != nil {
+	if err := w.wireKube(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.wireNotify(); err != nil {

@@ -69,6 +69,7 @@ var table = []row{
 	// The record in the cluster shows evidence too, and gates read objects.
 	{folders: []string{"reconciler/kube", "reconciler/kube/*"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates", "reconciler/kube/client", "reconciler/kube/status", "reconciler/kube/api"}},
+	{folders: []string{"reconciler/backup"}, ours: []string{"plan", "render", "reconciler", "reconciler/kube/client"}},
 	// Gates read objects, of which the rendered ones may know.
 	{folders: []string{"reconciler/dir"}, ours: []string{"plan", "render", "reconciler/decide", "reconciler", "gates"}},
 	{folders: []string{"reconciler/git/signature"}},
