@@ -87,7 +87,9 @@ func TestADeadReceiverDelaysNoDecision(t *testing.T) {
 	}
 	g.await("25 % with dead receivers", at(25))
 	g.sampler.Set("errors", 0.5)
-	g.await("the rollback with dead receivers", func(st reconciler.Status) bool { return st.Effective.Phase == "setup" && st.Move == nil && st.Pending == nil })
+	g.await("the rollback with dead receivers", func(st reconciler.Status) bool {
+		return st.Effective.Phase == "setup" && st.Move == nil && st.Pending == nil
+	})
 	for end := time.Now().Add(60 * time.Second); told.Load() < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the receiver that works was told %d times", told.Load())
