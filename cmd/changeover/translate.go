@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -197,7 +198,7 @@ func translateExchange(ctx context.Context, name string, t plan.Translation, in 
 	if in.Response == nil {
 		return out, nil
 	}
-	answer := &translate.Response{Status: in.Response.Status, Headers: lower(in.Response.Headers), Hidden: in.Request.Method == "HEAD"}
+	answer := &translate.Response{Status: in.Response.Status, Headers: lower(in.Response.Headers), Hidden: in.Request.Method == http.MethodHead}
 	if answer.Body, err = decoded("response.body", in.Response.Body); err != nil {
 		return out, err
 	}

@@ -64,7 +64,7 @@ func (r *restorer) compare(ctx context.Context, f found) (Item, error) {
 	case r.live.same(f):
 		return Item{ID: f.ID, Result: Unchanged}, nil
 	}
-	x, err := r.open(ctx, f)
+	x, err := r.open(f)
 	if gone(err) || noKind(err) {
 		return Item{ID: f.ID, Result: Missing}, nil
 	}

@@ -148,14 +148,23 @@ func (r *reading) group(ctx context.Context, g Group) (lines [][]byte, damage st
 	case digest(packed) != g.SHA256:
 		return nil, fmt.Sprintf("the %d bytes of %s from byte %d, which have it and others, are not what was written", g.Bytes, fileObjects, g.Offset), nil
 	}
-	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err == nil {
-		packed, err = io.ReadAll(z)
-	}
-	if lines = bytes.Split(bytes.TrimSuffix(packed, []byte("\n")), []byte("\n")); err != nil || len(lines) != g.Objects {
+	if lines = unpacked(packed); len(lines) != g.Objects {
 		return nil, "it was written wrongly", nil
 	}
 	return lines, "", nil
+}
+
+// unpacked are the lines of a member; none where it cannot be read.
+func unpacked(packed []byte) [][]byte {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	plain, err := io.ReadAll(z)
+	if err != nil {
+		return nil
+	}
+	return bytes.Split(bytes.TrimSuffix(plain, []byte("\n")), []byte("\n"))
 }
 
 // short reports whether the file ends within a group: not all drivers tell.
@@ -243,25 +252,33 @@ func (r *reading) secrets(ctx context.Context) error {
 	return tell(why, n)
 }
 
-// unseal tells of the Secrets that can be read, and says how many, and why no
-// more.
-func (r *reading) unseal(in io.Reader) (n int, why string, err error) {
+// sealed begins to read the Secrets, or says why they cannot be read.
+func (r *reading) sealed(in io.Reader) (lines *bufio.Scanner, salt saltLine, why string) {
 	plain, err := age.Decrypt(in, r.identities...)
 	var none *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &none):
-		return 0, "it is encrypted for others: no identity that was given is that of a recipient", nil
+		return nil, salt, "it is encrypted for others: no identity that was given is that of a recipient"
 	case err != nil:
-		return 0, fileSecrets + " is damaged: it cannot be decrypted", nil
+		return nil, salt, fileSecrets + " is damaged: it cannot be decrypted"
 	}
 	z, err := gzip.NewReader(plain)
 	if err != nil {
-		return 0, fileSecrets + " is damaged: it cannot be decrypted", nil
+		return nil, salt, fileSecrets + " is damaged: it cannot be decrypted"
 	}
-	lines := scanner(z)
-	var salt saltLine
+	lines = scanner(z)
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &salt) != nil {
-		return 0, fileSecrets + " is damaged: it has no salt", nil
+		return nil, salt, fileSecrets + " is damaged: it has no salt"
+	}
+	return lines, salt, ""
+}
+
+// unseal tells of the Secrets that can be read, and says how many, and why no
+// more.
+func (r *reading) unseal(in io.Reader) (n int, why string, err error) {
+	lines, salt, why := r.sealed(in)
+	if why != "" {
+		return 0, why, nil
 	}
 	for lines.Scan() && n < r.m.Files.Secrets.Objects {
 		if err := r.one(bytes.Clone(lines.Bytes()), salt.Salt, "", fmt.Sprintf("object %d in %s", n+1, fileSecrets)); err != nil {

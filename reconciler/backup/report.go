@@ -102,10 +102,7 @@ func (r *Report) Tally() string {
 func (r *Report) Summary() string {
 	s := r.Tally()
 	const most = 3
-	var first []string
-	for _, f := range r.Faults {
-		first = append(first, f)
-	}
+	first := slices.Clone(r.Faults)
 	for _, i := range r.Items {
 		if i.Result.bad() {
 			first = append(first, i.ID.String()+": "+i.Message)

@@ -57,7 +57,7 @@ func (r *restorer) item(f found, err error) Item {
 }
 
 // open finds where an object is served, and its owners.
-func (r *restorer) open(ctx context.Context, f found) (*one, error) {
+func (r *restorer) open(f found) (*one, error) {
 	m, err := r.o.Client.Mapping(f.gvk())
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (r *restorer) tryOne(ctx context.Context, f found) Item {
 	r.mu.Lock()
 	defined, made := r.definitions[f.gvk().GroupKind()], r.namespaces[f.Namespace]
 	r.mu.Unlock()
-	x, err := r.open(ctx, f)
+	x, err := r.open(f)
 	switch {
 	case errors.Is(err, client.ErrNoKind) && defined:
 		return Item{ID: f.ID, Result: NotTried, Message: "its definition is restored first"}
@@ -198,7 +198,7 @@ func (x *one) apply(ctx context.Context, o map[string]any, dry bool) (*unstructu
 // writeOne restores an object and its status, and compares what the API server
 // made of it.
 func (r *restorer) writeOne(ctx context.Context, f found) Item {
-	x, err := r.open(ctx, f)
+	x, err := r.open(f)
 	if err != nil {
 		return r.item(f, err)
 	}
@@ -305,7 +305,7 @@ func (x *one) writeStatus(ctx context.Context, live *unstructured.Unstructured) 
 // verifyOne looks at an object that was listed as other than in the backup, or
 // not listed, as one that lost the label by which it was selected.
 func (r *restorer) verifyOne(ctx context.Context, f found, wrote bool) Item {
-	x, err := r.open(ctx, f)
+	x, err := r.open(f)
 	if err != nil {
 		return r.item(f, err)
 	}

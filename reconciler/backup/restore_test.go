@@ -176,8 +176,8 @@ func TestSecretsAreEncrypted(t *testing.T) {
 	for _, f := range files {
 		src, err := os.ReadFile(f)
 		r.must(err)
-		for _, clear := range []string{"swordfish", "c3dvcmRmaXNo"} {
-			if bytes.Contains(unpacked(src), []byte(clear)) {
+		for _, secret := range []string{"swordfish", "c3dvcmRmaXNo"} {
+			if bytes.Contains(unpacked(src), []byte(secret)) {
 				t.Errorf("%s has the Secret in clear", f)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -69,7 +70,7 @@ func keepers(all []Stored, holds []Hold) map[string]bool {
 			}
 		}
 	}
-	for _, last := range append(before, newest) {
+	for _, last := range slices.Concat(before, []map[string]string{newest}) {
 		for _, name := range last {
 			keep[name] = true
 		}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,7 +123,7 @@ func TestURLsThatAreNone(t *testing.T) {
 		if err == nil {
 			t.Errorf("%q was opened", u)
 			_ = s.Close()
-		} else if bytes.Contains([]byte(err.Error()), []byte("swordfish")) {
+		} else if strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("the error has the password: %v", err)
 		}
 	}

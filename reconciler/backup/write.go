@@ -222,7 +222,7 @@ func newSealed(ctx context.Context, s *Store, prefix string, recipients []age.Re
 		return nil, err
 	}
 	x := &sealed{out: o, salt: make([]byte, 32)}
-	rand.Read(x.salt) //nolint:errcheck // it never fails
+	_, _ = rand.Read(x.salt) // it never fails
 	if x.age, err = age.Encrypt(o, recipients...); err != nil {
 		o.discard()
 		return nil, fmt.Errorf("encrypt the Secrets: %w", err)

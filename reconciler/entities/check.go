@@ -126,9 +126,7 @@ func (c *Checker) Check(ctx context.Context, each func(Finding)) (Counts, error)
 		return Counts{}, err
 	}
 	if fresh {
-		select {
-		case <-time.After(c.o.Pause):
-		case <-ctx.Done():
+		if !pause(ctx, c.o.Pause) {
 			return Counts{}, ctx.Err()
 		}
 		again := map[uint64]struct{}{}
@@ -219,6 +217,7 @@ func (p *pass) table(s *sorter) error {
 				r.flags |= flagEnded
 			case ownership.Migrated:
 				r.flags |= flagMigrated
+			case ownership.BornLegacy, ownership.BornModern:
 			}
 			if err := p.add(s, r); err != nil {
 				return err

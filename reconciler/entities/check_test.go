@@ -204,7 +204,6 @@ func TestEverythingThatIsPlantedIsFoundAndNothingElse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows = nil
 	side := func(seed uint64, of func(i int) (p, state, field string)) *listed {
 		order := rand.New(rand.NewPCG(seed, 1)).Perm(2 * n)
 		return &listed{n: 2 * n, item: func(at int) (inventory.Item, bool) {

@@ -154,7 +154,7 @@ func (w *Watcher) check(ctx context.Context, p *plan.Plan, x *watched) {
 		if err == nil {
 			c.o.Seed = writes
 			counts, err = c.Check(ctx, func(f Finding) {
-				w.o.Log.Warn("entity found "+string(f.Kind), "plan", p.Key().String(), "id", f.ID, "owner", string(f.Owner), "why", f.Why)
+				w.o.Log.Warn("an entity is not as it should be", "plan", p.Key().String(), "found", string(f.Kind), "id", f.ID, "owner", string(f.Owner), "why", f.Why)
 			})
 		}
 		if ctx.Err() != nil {
@@ -186,8 +186,8 @@ func (w *Watcher) note(p *plan.Plan, x *watched, c Counts, err error) {
 		w.o.Log.Error("the inventories of entities cannot be compared", "plan", p.Key().String(), "error", err.Error())
 	} else {
 		*facts = factsOf(p.Spec.Entities, c)
-		w.o.Log.Info("inventories of entities compared", "plan", p.Key().String(), "total", c.Total, "legacy", c.Legacy, "modern", c.Modern, "inFlight", c.InFlight,
-			"orphaned", c.Orphaned, "unknown", c.Unknown, "doubleClaimed", c.DoubleClaimed, "mismatched", c.Mismatched)
+		w.o.Log.Info("inventories of entities compared", "plan", p.Key().String(), "total", c.Total, "legacy", c.Legacy, "modern", c.Modern, "in_flight", c.InFlight,
+			"orphaned", c.Orphaned, "unknown", c.Unknown, "double_claimed", c.DoubleClaimed, "mismatched", c.Mismatched)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

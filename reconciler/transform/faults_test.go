@@ -277,7 +277,7 @@ func TestSamplesAreTheSameEachTime(t *testing.T) {
 	n := 0
 	for i := range 10_000 {
 		uid := fmt.Sprintf("%08x-4b5c", i)
-		if sampled(uid, 10) != sampled(uid, 10) || !sampled(uid, 100) || sampled(uid, 0) {
+		if once, again := sampled(uid, 10), sampled(uid, 10); once != again || !sampled(uid, 100) || sampled(uid, 0) {
 			t.Fatal("a source is compared once and once not")
 		}
 		if sampled(uid, 10) {

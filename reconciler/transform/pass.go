@@ -250,7 +250,7 @@ func (j *job) retry(ctx context.Context) error {
 		j.tell("")
 		due, next := j.due()
 		if next.IsZero() || ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was paused: who asks again goes on
 		}
 		if len(due) == 0 {
 			sleep(ctx, max(next.Sub(j.r.o.Now()), 50*time.Millisecond))

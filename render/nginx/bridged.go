@@ -11,8 +11,9 @@ import (
 // toBridge stands for a side that the bridge chooses, and entityRule for the
 // rule that governs a request for an entity, which only the bridge knows.
 const (
-	toBridge   plan.Side = "bridge"
-	entityRule           = "entity"
+	toBridge plan.Side = "bridge"
+
+	entityRule string = "entity"
 )
 
 // leaveToBridge leaves of the rules that are the bridge's what nginx needs: what they

@@ -121,7 +121,7 @@ func (m sorted) Iterator() traits.Iterator {
 		}
 		return 0
 	})
-	return types.NewRefValList(types.DefaultTypeAdapter, keys).(traits.Lister).Iterator()
+	return types.NewRefValList(types.DefaultTypeAdapter, keys).Iterator()
 }
 
 // provider adds the closed object types to those of CEL.

@@ -32,7 +32,7 @@ type catalog map[string]metric
 var desc = regexp.MustCompile(`^Desc\{fqName: "([^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
 
 func (c catalog) Register(col prometheus.Collector) error {
-	kind := ""
+	var kind string
 	switch col.(type) {
 	case *prometheus.GaugeVec, prometheus.Gauge:
 		kind = "gauge"

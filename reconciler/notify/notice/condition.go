@@ -71,6 +71,7 @@ func Conditions(s reconciler.Status, now time.Time) []Condition {
 		add("Invalid", plan.P2, false, time.Time{}, "the plan's file at the branch's head is not valid", "")
 	case reconciler.StateOrphaned:
 		add("Orphaned", plan.P2, false, time.Time{}, "the plan's file is gone from the branch", "")
+	default:
 	}
 	return out
 }

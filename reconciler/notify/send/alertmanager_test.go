@@ -3,7 +3,6 @@ package send_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -42,7 +41,7 @@ func (b *board) statuses() []reconciler.Status {
 	return b.all
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func fast(b *board, rs ...send.Receiver) send.Options {
 	return send.Options{

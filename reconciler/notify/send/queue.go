@@ -64,7 +64,8 @@ func (q *queue) next() (notice.Notice, bool) {
 func (q *queue) run(ctx context.Context) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(draining, cancel) })()
+	drained := context.AfterFunc(ctx, func() { time.AfterFunc(draining, cancel) })
+	defer drained()
 	for work.Err() == nil {
 		n, ok := q.next()
 		if ok {
