@@ -202,7 +202,8 @@ func (w *Work) drive(key plan.Key, id task, isDone func() (bool, error), do func
 func (w *Work) begin(key plan.Key, id task, failures int, do func(context.Context, *job) error) reconciler.Progress {
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &job{task: id, cancel: cancel, failures: failures, begun: w.o.Now()}
-	j.progress = reconciler.Progress{Name: opBackup, Message: "it waits for others to end"}
+	waits := reconciler.Progress{Name: opBackup, Message: "it waits for others to end"}
+	j.progress = waits
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.end {
@@ -215,7 +216,7 @@ func (w *Work) begin(key plan.Key, id task, failures int, do func(context.Contex
 		err := w.attempt(ctx, key, j, do)
 		j.finish(err, w.o.Now())
 	})
-	return j.progress
+	return waits
 }
 
 func (w *Work) attempt(ctx context.Context, key plan.Key, j *job, do func(context.Context, *job) error) (err error) {

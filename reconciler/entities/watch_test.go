@@ -196,7 +196,8 @@ func TestAWatcherTellsWhyNothingIsKnown(t *testing.T) {
 	p, with := synced(t, &modernSystem{}, legacy, open(t))
 	w := entities.NewWatcher(entities.WatchOptions{Open: with, Locks: &entities.Locks{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { _ = w.Run(ctx) }()
+	ended := make(chan error)
+	go func() { ended <- w.Run(ctx) }()
+	defer func() { cancel(); <-ended }() // before its folder goes
 	until(t, w, p, true, "an inventory that breaks off", func(e *gates.Entities) bool { return strings.Contains(e.Why, "page 2") })
 }
