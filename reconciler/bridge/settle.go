@@ -18,6 +18,13 @@ import (
 // errNoReplica: writes could go on unseen.
 var errNoReplica = errors.New("no bridge is known")
 
+// leaver are Replicas of which some may end their requests while they get no new
+// ones.
+type leaver interface {
+	// Leaving are their admin addresses.
+	Leaving(ctx context.Context) ([]string, error)
+}
+
 // Settle returns when every replica has read the ownership table up to a revision
 // and has no write to the entity under way. Replicas that became ready meanwhile
 // are asked too: one that was not has read the table since.
@@ -25,11 +32,18 @@ func (g *Gateway) Settle(ctx context.Context, p *plan.Plan, id string, revision 
 	settled := map[string]bool{}
 	for {
 		urls, err := g.list(ctx)
+		if err == nil && len(urls) == 0 {
+			err = errNoReplica
+		}
 		if err != nil {
 			return err
 		}
-		if len(urls) == 0 {
-			return errNoReplica
+		if l, ok := g.o.Replicas.(leaver); ok {
+			leaving, err := l.Leaving(ctx)
+			if err != nil {
+				return err
+			}
+			urls = append(urls, leaving...)
 		}
 		var fresh []string
 		for _, u := range urls {

@@ -21,6 +21,11 @@
 // ownership.Blocker. The entity is then still its old owner's, which has every
 // write, and is handed over again later; so the steps must be safe to repeat.
 //
+// A write that a backend does not answer counts as under way for ten seconds, and a
+// bridge that has just started vouches for no write for as long, as one before it may
+// have been killed. A backend that carries a write out later than that, without
+// having answered, may do so after the hand-over.
+//
 // The table is all that must be remembered: at any point, kill -9 leaves an entity
 // with exactly one owner. The frozen order is a file beside, and who flipped what is
 // in the table's batch.

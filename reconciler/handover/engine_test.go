@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,6 +59,7 @@ type world struct {
 	calls    int
 	unlocked map[string]bool // blocked and settled
 	slow     time.Duration   // how long Give takes
+	deleted  map[string]bool // on modern
 }
 
 func newWorld(t *testing.T, n int) *world {
@@ -140,9 +142,15 @@ func (w *world) List(context.Context) (out []candidate, err error) {
 	return out, nil
 }
 
-func (w *world) State(_ context.Context, id string) (State, error) {
+func (w *world) State(_ context.Context, id string, to plan.Side) (State, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if to == plan.Legacy {
+		if w.deleted[id] {
+			return Absent, nil
+		}
+		return Ready, nil
+	}
 	if s := w.state[id]; s != "" {
 		return s, nil
 	}
@@ -335,6 +343,47 @@ func TestNewerOnesOfLegacyComeAtTheEnd(t *testing.T) {
 	until(t, e, task(w, "gradual@100", false), "done", done)
 	if got := w.owned(); len(got) != 11 {
 		t.Errorf("modern owns %v", got)
+	}
+}
+
+func TestWhatWasDeletedOnModernDoesNotComeBack(t *testing.T) {
+	w := newWorld(t, 10)
+	w.deleted = map[string]bool{"e001": true}
+	e, stop := w.engine()
+	defer stop()
+	until(t, e, task(w, "gradual@50", false), "done", done)
+	ended := ownership.Entity{ID: "e002", Owner: plan.Modern, Origin: ownership.Ended, At: time.Now()}
+	if err := w.store.Put(t.Context(), w.plan.Plan.Key(), []ownership.Entity{ended}); err != nil {
+		t.Fatal(err)
+	}
+	w.given = nil
+	until(t, e, task(w, "setup", true), "done", done)
+	if got, want := w.owned(), []string{"e001", "e002"}; !slices.Equal(got, want) {
+		t.Errorf("modern owns %v, want %v: what is deleted has nobody to go to", got, want)
+	}
+	if want := []string{"e004>legacy", "e003>legacy", "e000>legacy"}; !slices.Equal(w.given, want) {
+		t.Errorf("given were %v, want %v", w.given, want)
+	}
+}
+
+func TestALostOrderIsMadeOfWhatWasGivenAway(t *testing.T) {
+	w := newWorld(t, 20)
+	e, stop := w.engine()
+	until(t, e, task(w, "gradual@25", false), "done", done)
+	stop()
+	if err := os.RemoveAll(filepath.Join(w.dir, "orders")); err != nil {
+		t.Fatal(err)
+	}
+	w.ids = w.ids[5:] // legacy no longer lists what it has given away
+	e, stop = w.engine()
+	defer stop()
+	until(t, e, task(w, "gradual@50", false), "done", done)
+	if got := w.owned(); len(got) != 10 || got[0] != "e000" || got[9] != "e009" {
+		t.Errorf("modern owns %v", got)
+	}
+	until(t, e, task(w, "gradual@10", true), "done", done)
+	if got := w.owned(); !slices.Equal(got, []string{"e000", "e001"}) {
+		t.Errorf("back at 10 %% modern owns %v", got)
 	}
 }
 

@@ -16,7 +16,7 @@ type outcome string
 const (
 	moved    outcome = "moved"
 	inFlight outcome = "inFlight" // work on it is under way
-	absent   outcome = "absent"   // legacy does not have it any more
+	absent   outcome = "absent"   // its owner does not have it any more
 	failed   outcome = "failed"
 )
 
@@ -54,7 +54,7 @@ func (r *run) exclusive(ctx context.Context, id string, to plan.Side) (outcome, 
 		return failed, err
 	case known && e.Owner == to:
 		return moved, nil // it was before a crash
-	case !known || e.Origin == ownership.BornModern:
+	case !known || e.Origin == ownership.BornModern || e.Origin == ownership.Ended:
 		return absent, nil
 	}
 	if out, err := r.fit(ctx, id, to); out != "" || err != nil {
@@ -65,12 +65,12 @@ func (r *run) exclusive(ctx context.Context, id string, to plan.Side) (outcome, 
 
 // fit reports whether an entity may be handed over now; "": it may.
 func (r *run) fit(ctx context.Context, id string, to plan.Side) (outcome, error) {
-	switch state, err := r.sides.State(ctx, id); {
+	switch state, err := r.sides.State(ctx, id, to); {
 	case err != nil:
 		return failed, err
 	case state == InFlight:
 		return inFlight, nil
-	case state == Absent && to == plan.Modern:
+	case state == Absent:
 		return absent, nil
 	}
 	return "", nil

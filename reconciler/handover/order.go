@@ -92,6 +92,10 @@ func (r *run) freeze(ctx context.Context, phase string) (Order, map[string]owner
 	if err != nil {
 		return o, nil, err
 	}
+	if o.Frozen.IsZero() {
+		// Also where the file was lost: what was given away came first.
+		o.IDs = givenAway(table, nil)
+	}
 	known := map[string]bool{}
 	for _, id := range o.IDs {
 		known[id] = true
@@ -101,7 +105,7 @@ func (r *run) freeze(ctx context.Context, phase string) (Order, map[string]owner
 		return o, nil, err
 	}
 	var fresh []ownership.Entity
-	added := len(o.IDs) == 0
+	added := o.Frozen.IsZero()
 	for _, c := range found {
 		e, ok := table[c.id]
 		if !ok {

@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -168,26 +169,29 @@ func (r *run) ordered(ctx context.Context, s share) ([]string, map[string]owners
 		ids = o.IDs
 	}
 	// What the order does not have, in the order in which it was given away.
-	known := map[string]bool{}
-	for _, id := range ids {
-		known[id] = true
+	return append(ids, givenAway(table, ids)...), table, nil
+}
+
+// givenAway are the entities that were handed over to modern, without those that
+// are known, the first ones first.
+func givenAway(table map[string]ownership.Entity, known []string) (ids []string) {
+	skip := make(map[string]bool, len(known))
+	for _, id := range known {
+		skip[id] = true
 	}
 	var rest []ownership.Entity
 	for id, e := range table {
-		if e.Origin == ownership.Migrated && e.Owner == plan.Modern && !known[id] {
+		if e.Origin == ownership.Migrated && e.Owner == plan.Modern && !skip[id] {
 			rest = append(rest, e)
 		}
 	}
 	slices.SortFunc(rest, func(a, b ownership.Entity) int {
-		if c := a.At.Compare(b.At); c != 0 {
-			return c
-		}
-		return int(a.Revision - b.Revision)
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Revision, b.Revision))
 	})
 	for _, e := range rest {
 		ids = append(ids, e.ID)
 	}
-	return ids, table, nil
+	return ids
 }
 
 // each hands entities to a side, several at once, in their order.

@@ -11,7 +11,7 @@ import (
 	"github.com/changeover-dev/changeover/render/entity"
 )
 
-// State of an entity at legacy.
+// State of an entity at its owner.
 type State string
 
 // The states.
@@ -25,8 +25,8 @@ const (
 type Sides interface {
 	// List is what legacy serves, the first to be handed over first.
 	List(ctx context.Context) ([]candidate, error)
-	// State of an entity now.
-	State(ctx context.Context, id string) (State, error)
+	// State of an entity that is to be given to a side, at its owner now.
+	State(ctx context.Context, id string, to plan.Side) (State, error)
 	// Give has a side take an entity over, and returns when what must be equal on
 	// both sides is. It may be repeated.
 	Give(ctx context.Context, id string, to plan.Side) error
@@ -65,10 +65,20 @@ func (c *Called) List(ctx context.Context) ([]candidate, error) {
 	return out, err
 }
 
-// State asks legacy for one entity.
-func (c *Called) State(ctx context.Context, id string) (State, error) {
+// State asks the owner for one entity; modern where the plan names its inventory.
+// What is in flight only legacy says.
+func (c *Called) State(ctx context.Context, id string, to plan.Side) (State, error) {
+	if to == plan.Legacy && c.Modern != nil {
+		if _, err := c.Modern.Get(ctx, id); errors.Is(err, inventory.ErrNotFound) {
+			return Absent, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 	it, err := c.Legacy.Get(ctx, id)
 	switch {
+	case to == plan.Legacy && errors.Is(err, inventory.ErrNotFound):
+		return Ready, nil // it has forgotten it: handBack tells it anew
 	case errors.Is(err, inventory.ErrNotFound):
 		return Absent, nil
 	case err != nil:
@@ -82,7 +92,7 @@ func (c *Called) State(ctx context.Context, id string) (State, error) {
 		return "", err
 	case busy:
 		return InFlight, nil
-	case !it.Live:
+	case !it.Live && to == plan.Modern:
 		return Absent, nil
 	}
 	return Ready, nil

@@ -58,8 +58,8 @@ func (s share) compare(order []string, table map[string]ownership.Entity) gap {
 	for i, id := range order {
 		e := table[id]
 		switch wanted := i < t.want; {
-		case e.Origin == ownership.BornModern:
-			// It is there to stay.
+		case e.Origin == ownership.BornModern, e.Origin == ownership.Ended:
+			// It is there to stay, or gone.
 		case wanted && e.Owner == plan.Modern:
 			t.have++
 		case wanted:

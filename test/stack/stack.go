@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,8 @@ type Options struct {
 	// Ask is between the daemon and the stack's Prometheus, whose URL it is
 	// given; it returns the URL that the daemon asks. May be nil.
 	Ask func(prometheus string) string
+	// BridgeArgs are more arguments of the bridge.
+	BridgeArgs []string
 	// Targets (HOST:PORT) are scraped beside the backends.
 	Targets []string
 }
@@ -132,7 +135,7 @@ func (s *Stack) startBridge(config string, more ...string) (daemonArgs []string)
 	s.URL = "http://" + addr
 	s.bridge = &process{
 		t: s.t, name: filepath.Join(s.o.Bin, "changeover-bridge"), log: &buffer{},
-		args: append([]string{"--config", config, "--listen", addr, "--admin", admin}, more...),
+		args: slices.Concat([]string{"--config", config, "--listen", addr, "--admin", admin}, more, s.o.BridgeArgs),
 	}
 	s.bridge.start()
 	s.t.Cleanup(func() {

@@ -44,6 +44,38 @@ func (s *Service) String() string { return fmt.Sprintf("Service %q", s.namespace
 // URLs are the admin addresses of the endpoints that are ready now, sorted. It
 // is an error if there is none.
 func (s *Service) URLs(ctx context.Context) ([]string, error) {
+	all, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	urls, err := s.ready(all)
+	if err != nil {
+		return nil, fmt.Errorf("find the bridges of %s: %w", s, err)
+	}
+	return urls, nil
+}
+
+// Leaving are the admin addresses of endpoints that get no new requests and may
+// still have some under way, sorted.
+func (s *Service) Leaving(ctx context.Context) ([]string, error) {
+	all, err := s.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for _, slice := range all {
+		port, ok := s.portOf(slice)
+		for _, e := range slice.Endpoints {
+			if t := e.Conditions.Terminating; ok && t != nil && *t && len(e.Addresses) > 0 {
+				urls = append(urls, "http://"+net.JoinHostPort(e.Addresses[0], strconv.Itoa(port)))
+			}
+		}
+	}
+	slices.Sort(urls)
+	return slices.Compact(urls), nil
+}
+
+func (s *Service) list(ctx context.Context) ([]discovery.EndpointSlice, error) {
 	list, err := s.slices.List(ctx, metav1.ListOptions{
 		LabelSelector: labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: s.name}).String(),
 	})
@@ -56,11 +88,7 @@ func (s *Service) URLs(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("find the bridges of %s: read an EndpointSlice: %w", s, err)
 		}
 	}
-	urls, err := s.ready(all)
-	if err != nil {
-		return nil, fmt.Errorf("find the bridges of %s: %w", s, err)
-	}
-	return urls, nil
+	return all, nil
 }
 
 // ready are the URLs of the ready endpoints.

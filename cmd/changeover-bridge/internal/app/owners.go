@@ -120,6 +120,10 @@ func (b *Bridge) settle(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "changeover-bridge: it knows no owners: start it with --ownership", http.StatusConflict)
 		return
 	}
+	if why := b.unsettled(); why != "" {
+		http.Error(w, "changeover-bridge: "+why, http.StatusConflict)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), settleWait)
 	defer cancel()
 	if err := b.owners.Settle(ctx, id, revision); err != nil {
@@ -127,4 +131,19 @@ func (b *Bridge) settle(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// unsettled says why this bridge cannot vouch for all writes of its address; empty:
+// it can. One that it replaces, or that replaces it, has writes of its own; and one
+// that was killed may have had some, of which nobody knows.
+func (b *Bridge) unsettled() string {
+	switch {
+	case b.replaced.Load():
+		return "another bridge takes its place"
+	case b.o.inherit && os.Getppid() == b.parent:
+		return "the bridge before it still ends its requests"
+	case !b.o.inherit && time.Since(b.started) < owner.UnsureFor:
+		return "it has just started, and writes of a bridge before it may be under way"
+	}
+	return ""
 }

@@ -31,6 +31,11 @@ type Bridge struct {
 	owners   *owner.Keeper // nil: it knows no owners
 
 	draining atomic.Bool
+	// started, parent and replaced tell whether a bridge before or after this one
+	// may have requests under way: see unsettled.
+	started  time.Time
+	parent   int
+	replaced atomic.Bool
 	// connections of callers that are open, of HTTP/1 and h2c.
 	connections atomic.Int64
 	// handlers are the requests under way; the server does not count those
@@ -43,7 +48,7 @@ type Bridge struct {
 func newBridge(o Options, log *slog.Logger) (*Bridge, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	b := &Bridge{o: o, log: log, registry: reg}
+	b := &Bridge{o: o, log: log, registry: reg, started: time.Now(), parent: os.Getppid()}
 	traffic := proxy.Options{
 		Limits: o.Limits, TrustedProxies: o.TrustedProxies, ClientsBy: o.ClientsBy, Metrics: proxy.NewMetrics(reg), Log: log,
 	}
@@ -148,8 +153,10 @@ func (b *Bridge) serve(ctx context.Context, l listeners, handOver <-chan os.Sign
 			adminServer.Close()
 			return fmt.Errorf("serve: %w", err)
 		case <-handOver:
+			b.replaced.Store(true)
 			pid, err := l.handOver(ctx, b.o.program, b.o.args, b.o.env)
 			if err != nil {
+				b.replaced.Store(false)
 				b.log.Error("the bridge goes on itself", "error", err.Error())
 				continue
 			}

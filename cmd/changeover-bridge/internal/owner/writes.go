@@ -15,9 +15,9 @@ const (
 	BlockLease = 800 * time.Millisecond
 	// blockLook is how often blocks are looked at.
 	blockLook = 50 * time.Millisecond
-	// unsureFor is how long a write counts as under way to which the backend did
-	// not answer: it may still be at it.
-	unsureFor = 10 * time.Second
+	// UnsureFor is how long a write counts as under way to which the backend did
+	// not answer: it may still be at it. So do those of a bridge that was killed.
+	UnsureFor = 10 * time.Second
 )
 
 // writes are those under way, by entity.
@@ -80,7 +80,7 @@ func (k *Keeper) Write(id string) (leave func(sure bool), ok bool) {
 			k.writes.end(id)
 			return
 		}
-		time.AfterFunc(unsureFor, func() { k.writes.end(id) })
+		time.AfterFunc(UnsureFor, func() { k.writes.end(id) })
 	}, true
 }
 
