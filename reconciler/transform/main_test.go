@@ -180,8 +180,17 @@ func list(t testing.TB, k *kubetest.Kube, plural, namespace string) (all []unstr
 func specs(t testing.TB, k *kubetest.Kube, namespace string) (sum string, counts map[string]int) {
 	t.Helper()
 	h, counts := sha256.New(), map[string]int{}
+	// What a deleted source left depends on when it was deleted.
+	lives := map[string]bool{}
+	for _, o := range list(t, k, "networkintents", namespace) {
+		lives[o.GetName()] = true
+	}
 	for _, plural := range targetKinds {
 		for _, o := range list(t, k, plural, namespace) { // in the order of their names
+			from, _, _ := strings.Cut(o.GetAnnotations()["changeover.dev/transformed-from"], "@")
+			if !lives[from[strings.LastIndex(from, "/")+1:]] {
+				continue
+			}
 			counts[plural]++
 			fmt.Fprintf(h, "%s/%s %s\n", plural, o.GetName(), hash(o.Object["spec"]))
 		}

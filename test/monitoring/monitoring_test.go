@@ -29,7 +29,7 @@ func read(t *testing.T, name string) []byte {
 func TestRulesHoldTheirUnitTests(t *testing.T) {
 	for _, args := range [][]string{
 		{"check", "rules", "alerts.yaml", "signals.yaml"},
-		{"test", "rules", "alerts_test.yaml", "signals_test.yaml"},
+		{"test", "rules", "alerts-unittest.yaml", "signals-unittest.yaml"},
 	} {
 		cmd := exec.Command("promtool", args...)
 		cmd.Dir = folder
@@ -88,7 +88,7 @@ func TestAlertsUseMetricsThatAreThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	tested := string(read(t, "alerts_test.yaml"))
+	tested := string(read(t, "alerts-unittest.yaml"))
 	for _, g := range rules.Groups {
 		for _, r := range g.Rules {
 			n++
