@@ -28,7 +28,7 @@ func live(p *Plan) Plan {
 	c.Spec.Override, c.Spec.Translations = p.Spec.Override, p.Spec.Translations
 	c.Spec.ServiceAccountName, c.Spec.Entities = p.Spec.ServiceAccountName, p.Spec.Entities
 	for _, ph := range p.Spec.Phases {
-		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes, Transforms: ph.Transforms}
+		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes, Transforms: ph.Transforms, Entities: ph.Entities}
 		if ph.Cluster != nil {
 			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune, MaxPrune: ph.Cluster.MaxPrune}
 		}

@@ -15,13 +15,20 @@ import (
 // goes to that owner at every stop, whatever the routes say: going back never
 // strands what was born on modern.
 type Entities struct {
-	Match EntityMatch `json:"match"`
+	// Match; absent where the owner is a label.
+	Match EntityMatch `json:"match,omitzero"`
 	// Born says how modern is seen to create one; where the file does not, by
 	// POST to the first path without its /{id}, and the field id of the answer.
 	Born *Born `json:"born,omitempty"`
 
 	// Source is legacy's inventory. With it entities are compared and handed over.
 	Source *Inventory `json:"source,omitempty"`
+	// Owner says where the owner stands: label, on the Kubernetes object that source
+	// lists; empty: in the ownership table. With label, expressions read `object` in
+	// place of `item`, and verify.equal compares what both controllers wrote into it.
+	Owner EntityOwner `json:"owner,omitempty"`
+	// Rules put objects on a side, with owner: label; the first that is true counts.
+	Rules []EntityRule `json:"rules,omitempty"`
 	// ID is CEL over `item` of legacy's inventory. Empty in a file means item.id.
 	ID string `json:"id,omitempty"`
 	// Live is CEL over `item`: whether legacy still serves it, and does not only
@@ -88,7 +95,7 @@ type Born struct {
 
 // entityDefaults fills in what a file leaves out.
 func entityDefaults(e *Entities) {
-	if e.Born == nil {
+	if e.Born == nil && e.Routed() {
 		if all := e.Match.All(); len(all) > 0 {
 			if created, ok := strings.CutSuffix(all[0], "/"+idSegment); ok && created != "" {
 				e.Born = &Born{Path: created}

@@ -133,7 +133,9 @@ func inventoryDefaults(e *Entities) {
 	if e.Source == nil {
 		return
 	}
-	or(&e.ID, DefaultEntityID)
+	if e.Routed() {
+		or(&e.ID, DefaultEntityID)
+	}
 	or(&e.Rate, DefaultRate)
 	or(&e.Concurrency, DefaultConcurrency)
 	or(&e.Interval, DefaultEntityInterval)

@@ -119,7 +119,7 @@ func (v *validator) translate(route string, r *Route) {
 	switch {
 	case r.Respond != nil && r.To == "":
 		v.at(path, code, "the route answers itself, so there is nothing to translate", "remove translate")
-	case r.To == ToLegacy && v.p.Spec.Entities != nil:
+	case r.To == ToLegacy && v.p.Spec.Entities.Routed():
 		// What modern owns goes there from this route too.
 	case r.To == ToLegacy && r.Mirror == nil && v.whole(route+".mirror"):
 		v.at(path, code, "nothing is translated: all requests go to legacy, and none is copied", "remove translate, or mirror the requests to modern")

@@ -204,6 +204,8 @@ type Phase struct {
 	// Transforms make objects into others when the phase is entered, before
 	// its traffic moves.
 	Transforms []Transform `json:"transforms,omitempty"`
+	// Entities of the plan in this phase, where their owner is a label.
+	Entities *PhaseEntities `json:"entities,omitempty"`
 }
 
 // Cluster is the kustomization of a phase.

@@ -127,13 +127,14 @@ func (v *validator) account() {
 		return
 	}
 	v.subdomain(at, "the name of a ServiceAccount", name)
-	used := v.has("spec.objects") || v.has("spec.gateway.gatewayAPI") || !v.whole("spec.gateway") || !v.whole("spec.objects")
+	used := v.has("spec.objects") || v.has("spec.gateway.gatewayAPI") || !v.whole("spec.gateway") || !v.whole("spec.objects") ||
+		v.has("spec.entities.source.kubernetes") || v.has("spec.entities.modern.source.kubernetes") || !v.whole("spec.entities")
 	for i := range v.p.Spec.Phases {
 		cluster := phasePath(i) + ".cluster"
 		used = used || v.has(cluster) || !v.whole(cluster) || v.has(phasePath(i)+".transforms") || v.has(phasePath(i)+".backup")
 	}
 	if !used {
 		v.at(at, "service-account", "the plan neither reads nor writes a cluster, so the account does nothing",
-			"remove serviceAccountName; it counts for cluster, backup and transforms of a phase, gateway: {gatewayAPI: ...} and objects")
+			"remove serviceAccountName; it counts for cluster, backup and transforms of a phase, gateway: {gatewayAPI: ...}, objects, and entities in a cluster")
 	}
 }

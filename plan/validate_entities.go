@@ -13,6 +13,13 @@ func (v *validator) entities() {
 	if e == nil {
 		return
 	}
+	if !e.Routed() {
+		v.labelled(path, e)
+		return
+	}
+	if v.has(path + ".owner") {
+		v.oneOf(path+".owner", string(e.Owner), string(OwnerLabel))
+	}
 	v.capable(path, owners, "remove entities and `to: owner`")
 	if !v.has("spec.gateway") {
 		v.at(path, "entities", "the plan has entities, but no gateway that could send their requests to their owners", "name one: gateway: {bridge: {}}")
@@ -20,6 +27,8 @@ func (v *validator) entities() {
 	match := path + ".match"
 	switch {
 	case !v.whole(match):
+	case !v.has(match):
+		v.missing(match, `say where a request has the id: match: {path: "/deployments/{id}"}`)
 	case e.Match.Path != "" && len(e.Match.Paths) > 0:
 		v.at(match, "entities", "the match has both `path` and `paths`", "give exactly one of them")
 	case e.Match.Path == "" && len(e.Match.Paths) == 0:
@@ -85,6 +94,9 @@ func (v *validator) toOwner(path string, r *Route) {
 	e := v.p.Spec.Entities
 	switch {
 	case e == nil && v.has("spec.entities"):
+		return
+	case e != nil && !e.Routed():
+		v.at(path+".to", "route", "`to: owner` needs the id of an entity, and no request has that of an object whose owner is a label", "send the requests to a side")
 		return
 	case e == nil:
 		v.capable(path+".to", owners, "send the requests to a side")

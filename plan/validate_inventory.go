@@ -13,7 +13,7 @@ import (
 // stands in expressions is checked where they are compiled.
 func (v *validator) inventory(at string, e *Entities) {
 	if e.Source == nil {
-		for _, f := range []string{"id", "live", "order", "inFlight", "modern", "values", "sync", "verify", "handOver", "handBack", "rate", "concurrency", "interval"} {
+		for _, f := range []string{"id", "live", "order", "inFlight", "modern", "values", "sync", "verify", "handOver", "handBack", "rules", "rate", "concurrency", "interval"} {
 			if v.has(at+"."+f) && v.whole(at+".source") {
 				v.key(at+"."+f, "entities", fmt.Sprintf("`%s` needs legacy's inventory, and the plan does not name it", f), `say where entities are listed: source: {http: {url: "http://HOST/PATH"}}`)
 				return
@@ -26,8 +26,9 @@ func (v *validator) inventory(at string, e *Entities) {
 	if e.Modern != nil {
 		v.source(at+".modern.source", &e.Modern.Source)
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.Values)) {
-		v.variable(join(at+".values", name), "a map of values", name, "values.NAME")
+	v.values(at, e)
+	if len(e.Rules) > 0 {
+		v.key(at+".rules", "entities", "rules are for objects of a cluster whose owner is a label", "remove them, or write owner: label")
 	}
 	if e.Sync != nil {
 		v.call(at+".sync.upsert.http", &e.Sync.Upsert.HTTP)
@@ -43,6 +44,18 @@ func (v *validator) inventory(at string, e *Entities) {
 	}
 	if len(e.HandBack) > 0 && len(e.HandOver) == 0 && v.whole(at+".handOver") {
 		v.missing(at+".handOver", "say how an entity comes to modern, or remove handBack")
+	}
+}
+
+func (v *validator) values(at string, e *Entities) {
+	for _, name := range slices.Sorted(maps.Keys(e.Values)) {
+		v.variable(join(at+".values", name), "a map of values", name, "values.NAME")
+	}
+}
+
+func (v *validator) compared(at string, f *EntityVerify) {
+	if len(f.Equal) == 0 && v.whole(at+".equal") && v.has(at+".equal") {
+		v.at(at+".equal", "entities", "nothing is compared", `write what must hold: equal: ["legacy.name == modern.name"]`)
 	}
 }
 
@@ -198,9 +211,7 @@ func (v *validator) verify(at string, e *Entities) {
 			v.at(at+"."+name+".http.method", "entities", fmt.Sprintf("%s may change something", shorten(s.HTTP.Method)), "verify only reads: use GET or HEAD")
 		}
 	}
-	if len(f.Equal) == 0 && v.whole(at+".equal") && v.has(at+".equal") {
-		v.at(at+".equal", "entities", "nothing is compared", `write what must hold: equal: ["legacy.name == modern.name"]`)
-	}
+	v.compared(at, f)
 	if f.Modern == nil && e.Modern == nil && v.whole(at+".modern") && v.whole("spec.entities.modern") {
 		v.at(at, "entities", "there is nothing of modern's to compare with", "ask it for one, verify: {modern: {http: {url: ...}}}, or name its inventory, spec.entities.modern")
 	}

@@ -34,6 +34,7 @@ func (v *validator) phases() {
 		}
 		v.routes(path, ph)
 		v.transforms(path, ph, transforms)
+		v.phaseEntities(path, ph)
 		if ph.Cluster != nil {
 			v.cluster(path, ph.Cluster)
 		}

@@ -51,7 +51,7 @@ func Resolve(p *plan.Plan, stop plan.Position) ([]Rule, error) {
 	rules := make([]Rule, 0, len(phase.Routes)+1)
 	for i, route := range phase.Routes {
 		rule, err := resolveRoute(phase, route, stop)
-		if err == nil && rule.Owner && p.Spec.Entities == nil {
+		if err == nil && rule.Owner && !p.Spec.Entities.Routed() {
 			err = errors.New("`to: owner` needs spec.entities, which say where a request has the id")
 		}
 		if err != nil {

@@ -36,7 +36,7 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 			c.Identity = nil
 		}
 	}
-	if e := p.Spec.Entities; e != nil {
+	if e := p.Spec.Entities; e.Routed() {
 		c.Entities = &Entities{Paths: e.Match.All(), Born: e.Born}
 	}
 	for i, r := range rules {

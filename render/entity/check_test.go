@@ -15,7 +15,13 @@ import (
 var update = flag.Bool("update", false, "write the golden file anew")
 
 func TestEveryFaultIsToldWithItsPlace(t *testing.T) {
-	src, err := os.ReadFile("testdata/bad.yaml")
+	for _, name := range []string{"bad", "bad-label"} {
+		t.Run(name, func(t *testing.T) { faults(t, name) })
+	}
+}
+
+func faults(t *testing.T, name string) {
+	src, err := os.ReadFile("testdata/" + name + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +33,7 @@ func TestEveryFaultIsToldWithItsPlace(t *testing.T) {
 	for _, p := range entity.Check(doc) {
 		b.WriteString(p.Render())
 	}
-	const golden = "testdata/bad.txt"
+	golden := "testdata/" + name + ".txt"
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -42,6 +48,9 @@ func TestEveryFaultIsToldWithItsPlace(t *testing.T) {
 	}
 	if _, err := entity.Compile(doc.Plan.Spec.Entities); err == nil {
 		t.Error("Compile takes what Check refuses")
+	}
+	if _, err := entity.CompileObjects(doc.Plan.Spec.Entities); err == nil {
+		t.Error("CompileObjects takes what Check refuses")
 	}
 }
 

@@ -47,21 +47,26 @@ var ErrNoInventory = errors.New("the plan's entities name no inventory: spec.ent
 
 // Compile compiles the entities of a plan. The error names all that is wrong.
 func Compile(e *plan.Entities) (*Program, error) {
-	if e == nil || e.Source == nil {
+	if !e.Routed() || e.Source == nil {
 		return nil, ErrNoInventory
 	}
 	p, faults, err := build(e)
-	if err != nil {
+	if err = failed(faults, err); err != nil {
 		return nil, err
 	}
-	if len(faults) == 0 {
-		return p, nil
+	return p, nil
+}
+
+// failed is the error of a compilation.
+func failed(faults []fault, err error) error {
+	if err != nil || len(faults) == 0 {
+		return err
 	}
 	var texts []string
 	for _, f := range faults {
 		texts = append(texts, f.path+": "+f.message)
 	}
-	return nil, fmt.Errorf("compile entities: %s", strings.Join(texts, "; "))
+	return fmt.Errorf("compile entities: %s", strings.Join(texts, "; "))
 }
 
 // kind is what a field takes. Anything that is not known before it runs is of
@@ -103,6 +108,10 @@ type builder struct {
 func build(e *plan.Entities) (*Program, []fault, error) {
 	b := &builder{e: e, envs: map[string]*cel.Env{}}
 	p := &Program{values: e.Values}
+	if !e.Routed() {
+		b.objects()
+		return p, b.faults, b.err
+	}
 	if e.Source != nil {
 		p.Legacy = b.side("", e.Source, e.ID, e.Live)
 		p.order = b.one("order", e.Order, overItem, rank)

@@ -38,7 +38,7 @@ var (
 )
 
 var variableTypes = map[string]*cel.Type{
-	"item": cel.DynType, "legacy": cel.DynType, "modern": cel.DynType, "body": cel.DynType,
+	"item": cel.DynType, "object": cel.DynType, "legacy": cel.DynType, "modern": cel.DynType, "body": cel.DynType,
 	"id": cel.StringType, "headers": cel.MapType(cel.StringType, cel.StringType), "values": cel.ObjectType(valuesType),
 }
 

@@ -144,8 +144,11 @@ type Mismatch struct {
 // Compare evaluates verify.equal over what the sides know of an entity. None: they
 // agree. An expression that cannot be evaluated is a mismatch, and says why.
 func (p *Program) Compare(ctx context.Context, id string, legacy, modern any) (out []Mismatch) {
-	vars := map[string]any{"id": id, "legacy": legacy, "modern": modern, "values": p.values}
-	for _, x := range p.equal {
+	return compare(ctx, p.equal, map[string]any{"id": id, "legacy": legacy, "modern": modern, "values": p.values})
+}
+
+func compare(ctx context.Context, equal []*Expr, vars map[string]any) (out []Mismatch) {
+	for _, x := range equal {
 		switch same, err := x.bool(ctx, vars, false); {
 		case err != nil:
 			var f *Failure

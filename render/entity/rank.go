@@ -29,22 +29,27 @@ func (p *Program) Rank(ctx context.Context, item map[string]any) (Rank, error) {
 	if err != nil {
 		return Rank{}, err
 	}
-	switch x := v.(type) {
+	return p.order.rank(v)
+}
+
+// rank is that of a value of the expression.
+func (x *Expr) rank(v ref.Val) (Rank, error) {
+	switch v := v.(type) {
 	case types.Timestamp:
-		return Rank{"time", x}, nil
+		return Rank{"time", v}, nil
 	case types.Int:
-		return Rank{"number", x}, nil
+		return Rank{"number", v}, nil
 	case types.Uint:
-		return Rank{"number", x}, nil
+		return Rank{"number", v}, nil
 	case types.Double:
-		if math.IsNaN(float64(x)) {
-			return Rank{}, &Failure{Path: p.order.path, Why: "it is no number"}
+		if math.IsNaN(float64(v)) {
+			return Rank{}, &Failure{Path: x.path, Why: "it is no number"}
 		}
-		return Rank{"number", x}, nil
+		return Rank{"number", v}, nil
 	case types.String:
-		return Rank{"text", x}, nil
+		return Rank{"text", v}, nil
 	}
-	return Rank{}, &Failure{Path: p.order.path, Why: fmt.Sprintf("it is %s, want a time, a number or text", v.Type().TypeName())}
+	return Rank{}, &Failure{Path: x.path, Why: fmt.Sprintf("it is %s, want a time, a number or text", v.Type().TypeName())}
 }
 
 // Compare is negative where r comes before o. Ranks of different classes have a
