@@ -204,7 +204,10 @@ func (w *worker) pauses() {
 		if w.work.asked[name] {
 			continue
 		}
-		if !w.work.progress[name].Done {
+		// Entities go on when they are done: those that are born, or no longer in
+		// flight, are worked. A move forward asks for them when it is their turn.
+		forward := w.rec.Move != nil && !back(*w.rec.Move)
+		if !w.work.progress[name].Done || name == workEntities && !forward {
 			w.r.work(name).Pause(w.key)
 		}
 		delete(w.work.progress, name)

@@ -9,6 +9,7 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/reconciler/sidelabel"
 	"github.com/changeover-dev/changeover/render/entity"
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/kustomize"
@@ -45,6 +46,9 @@ func withCluster(check func(*plan.Document) []plan.Problem, o reconciler.Options
 		}
 		if g := doc.Plan.Spec.Gateway; g != nil && g.GatewayAPI != nil {
 			add("spec.gateway.gatewayAPI", "the daemon has no cluster in which the HTTPRoute would be", hint)
+		}
+		if sidelabel.Wants(doc.Plan) {
+			add("spec.entities.owner", "the daemon has no cluster in which the objects would be labelled", hint)
 		}
 		if len(doc.Plan.Spec.Objects) > 0 && o.Cluster == nil {
 			add("spec.objects", "the daemon has no cluster from which the gates could read objects", hint)

@@ -19,6 +19,7 @@ import (
 	kuberecord "github.com/changeover-dev/changeover/reconciler/kube/record"
 	"github.com/changeover-dev/changeover/reconciler/kube/route"
 	"github.com/changeover-dev/changeover/reconciler/notify"
+	"github.com/changeover-dev/changeover/reconciler/sidelabel"
 	"github.com/changeover-dev/changeover/render"
 	"github.com/changeover-dev/changeover/render/kustomize"
 )
@@ -57,10 +58,15 @@ func (w *wired) wireKube(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	labels, err := sidelabel.New(sidelabel.Options{Client: c, Log: d.log, Now: d.now, Wake: d.wake, Registerer: d.metrics})
+	if err != nil {
+		return err
+	}
+	o.Entities = labels
 	w.kube = &kubeAdapters{client: c, events: kuberecord.NewEvents(kuberecord.EventOptions{Client: c, Log: d.log, Now: d.now})}
 	o.Cluster, o.GatewayAPI = cluster, gateway
 	o.Notifier = notify.All{o.Notifier, w.kube.events}
-	w.beside = append(w.beside, cluster.Run, gateway.Run, w.kube.events.Run)
+	w.beside = append(w.beside, cluster.Run, gateway.Run, labels.Run, w.kube.events.Run)
 	return w.wireBackup(ctx, cfg)
 }
 

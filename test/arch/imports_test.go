@@ -64,6 +64,7 @@ var table = []row{
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
 	{folders: []string{"reconciler/notify/notice"}, ours: []string{"plan", "reconciler/decide", "reconciler", "gates"}, pure: true},
 	{folders: []string{"reconciler/notify/send"}, ours: []string{"plan", "reconciler", "reconciler/notify/notice"}},
+	{folders: []string{"reconciler/sidelabel"}, ours: []string{"plan", "render/entity", "reconciler", "reconciler/ownership", "reconciler/kube/client"}},
 	{folders: []string{"reconciler/kube/client"}, ours: []string{"plan", "render"}},
 	{folders: []string{"reconciler/transform"}, ours: []string{"plan", "render", "render/transform", "reconciler", "reconciler/kube/client"}},
 	// The record in the cluster shows evidence too, and gates read objects.
