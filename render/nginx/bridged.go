@@ -73,7 +73,7 @@ func (c *config) chosenSide() string {
 }
 
 func (c *config) writeEntitySide(w *writer) {
-	if c.bridged() && c.plan.Spec.Entities != nil {
+	if c.bridged() && c.plan.Spec.Entities.Routed() {
 		w.directive(entityRule, string(toBridge))
 	}
 }

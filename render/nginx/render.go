@@ -133,7 +133,7 @@ type config struct {
 func (c *config) reachable() error {
 	used := make(map[plan.Side]bool)
 	seen := make(map[plan.Percent]bool)
-	if c.plan.Spec.Gateway.Bridged() && c.plan.Spec.Entities != nil {
+	if c.plan.Spec.Gateway.Bridged() && c.plan.Spec.Entities.Routed() {
 		used[toBridge] = true
 	}
 	for i, r := range c.rules {
