@@ -17,7 +17,7 @@ const owningDeadline = 3 * time.Second
 // rolled back as ever.
 func (w *worker) keepEntities(ctx context.Context, in *decide.Input) {
 	a := in.Applied
-	if a.IsZero() || in.Git.Invalid != "" || a.Plan.Spec.Entities == nil || in.Head.Plan.Spec.Entities != nil {
+	if a.IsZero() || in.Git.Invalid != "" || !a.Plan.Spec.Entities.Routed() || in.Head.Plan.Spec.Entities != nil {
 		return
 	}
 	const mend = "; put spec.entities back"
@@ -49,7 +49,7 @@ func (w *worker) keepEntities(ctx context.Context, in *decide.Input) {
 // applied had: the plan went back, and modern still serves entities that were born
 // there, or nobody can tell. Empty: it may be taken away.
 func (w *worker) owing(ctx context.Context, v plan.Version, a decide.Applied) string {
-	if !a.Backward || v.Plan.Spec.Entities == nil {
+	if !a.Backward || !v.Plan.Spec.Entities.Routed() {
 		return ""
 	}
 	g, ok := w.traffic(v.Plan).(Owning)

@@ -57,6 +57,9 @@ func (a *app) entitiesSub(cmd *cobra.Command, f *entitiesFlags, do func(context.
 		if doc.Plan.Spec.Entities == nil || doc.Plan.Spec.Entities.Source == nil {
 			return fmt.Errorf("plan %s does not say where its entities are listed: add spec.entities.source", doc.Plan.Key())
 		}
+		if k := doc.Plan.Spec.Entities.Source.Kubernetes; !doc.Plan.Spec.Entities.Routed() {
+			return finding("the owner of the entities of plan %s is a label: `kubectl get %s -A -L %s` lists them", doc.Plan.Key(), strings.ToLower(k.Kind), doc.Plan.Key().SideLabel())
+		}
 		var kube inventory.Kube
 		if f.kube.wanted() {
 			cfg, err := f.kube.config()

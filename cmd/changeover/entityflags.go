@@ -121,7 +121,7 @@ func (w *wired) wireEntities() error {
 		Open: t.options, Locks: locks, Log: w.daemon.log, Now: w.daemon.now, Metrics: entities.NewMetrics(w.daemon.metrics),
 	})
 	engine := w.handOver(t, locks)
-	w.common.EntityFacts, w.common.Entities = watcher, engine
+	w.entities.engine, w.entities.watcher = engine, watcher
 	w.beside = append(w.beside, func(ctx context.Context) error {
 		return errors.Join(engine.Run(ctx), watcher.Run(ctx), t.close())
 	})

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 
 	"github.com/changeover-dev/changeover/plan"
-	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/entities"
 	"github.com/changeover-dev/changeover/reconciler/handover"
 )
@@ -30,7 +29,7 @@ func (t *entityTools) sides(p *plan.Plan) (handover.Sides, error) {
 }
 
 // withHandOver refuses plans that hand entities over, where the daemon cannot.
-func withHandOver(check func(*plan.Document) []plan.Problem, o *reconciler.Options) func(*plan.Document) []plan.Problem {
+func (w *wired) withHandOver(check func(*plan.Document) []plan.Problem) func(*plan.Document) []plan.Problem {
 	return func(doc *plan.Document) []plan.Problem {
 		ps := check(doc)
 		if !handover.HandsOver(doc.Plan) {
@@ -38,9 +37,9 @@ func withHandOver(check func(*plan.Document) []plan.Problem, o *reconciler.Optio
 		}
 		const at = "spec.entities.handOver"
 		switch {
-		case o.Entities == nil:
+		case w.entities.engine == nil:
 			ps = append(ps, doc.Problem(at, 0, "daemon", "the plan hands entities over, and the daemon was started without the table of their owners", "start it with --ownership, as the bridges have it"))
-		case o.Bridge == nil:
+		case w.common.Bridge == nil:
 			ps = append(ps, doc.Problem(at, 0, "daemon", "the plan hands entities over, and the daemon knows no bridge that keeps writes off meanwhile", "start it with --bridge-config or --bridge-config-map, and the bridges' addresses"))
 		}
 		return ps

@@ -62,7 +62,7 @@ func (w *wired) wireKube(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.Entities = labels
+	w.entities.labels = labels
 	w.kube = &kubeAdapters{client: c, events: kuberecord.NewEvents(kuberecord.EventOptions{Client: c, Log: d.log, Now: d.now})}
 	o.Cluster, o.GatewayAPI = cluster, gateway
 	o.Notifier = notify.All{o.Notifier, w.kube.events}

@@ -73,6 +73,8 @@ type wired struct {
 	beside []func(context.Context) error // runs as long as the loops do
 	kube   *kubeAdapters                 // nil without a cluster
 	fenced func(error)
+	// entities are worked on by who works on their kind.
+	entities entityWork
 
 	recorders map[*source]reconciler.Recorder
 }
@@ -122,6 +124,7 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 	if err := w.wireEntities(); err != nil {
 		return nil, err
 	}
+	o.Entities, o.EntityFacts = w.entities, w.entities
 	return w, w.record(ctx)
 }
 
@@ -161,7 +164,7 @@ func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) e
 		return nil, nil, err
 	}
 	beside = append(beside, transforms...)
-	o.Check = withHandOver(withCluster(o.Check, o), &w.common)
+	o.Check = w.withHandOver(withCluster(o.Check, o))
 	loop, err := reconciler.New(o)
 	return beside, loop, err
 }
