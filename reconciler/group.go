@@ -258,6 +258,9 @@ func (r *Reconciler) ended(ctx context.Context, t *turn) time.Duration {
 	}
 	recheck := w.status.Decision.RecheckAt
 	w.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return time.Second // the daemon ends, and broke it off itself
+	}
 	if err != nil {
 		w.failures++
 		if w.failures == 1 && !w.loaded {
