@@ -168,6 +168,7 @@ func markOf(key plan.Key, labels, annotations map[string]string) (m Mark) {
 		if p, err := strconv.ParseFloat(annotations[key.PercentAnnotation()], 64); err == nil && p > 0 && p <= 100 {
 			m.Percent = plan.Percent(p)
 		}
+	case ownership.Ended: // no object that is there has ended
 	}
 	return m
 }
