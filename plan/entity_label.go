@@ -56,17 +56,27 @@ const (
 	maxLabelled = 63 - len("-percent")
 )
 
-// EntityPercent is how many entities modern has at a stop: its percent; in a phase
-// without percents the last one of the phase before that has some; else 0.
+// EntityPercent is how many entities modern has at a stop: see EntityShare.
 func (p *Plan) EntityPercent(stop Position) Percent {
+	_, percent := p.EntityShare(stop)
+	return percent
+}
+
+// EntityShare is how many entities modern has at a stop, and the phase that says
+// so: the stop's own percent; in a phase without percents the last one of the phase
+// before that has some; else 0, and no phase.
+func (p *Plan) EntityShare(stop Position) (phase string, percent Percent) {
 	at := slices.IndexFunc(p.Spec.Phases, func(ph Phase) bool { return ph.Name == stop.Phase })
-	if at < 0 || len(p.Spec.Phases[at].Percents) > 0 {
-		return stop.Percent
+	if at < 0 {
+		return "", stop.Percent
+	}
+	if len(p.Spec.Phases[at].Percents) > 0 {
+		return stop.Phase, stop.Percent
 	}
 	for ; at >= 0; at-- {
 		if all := p.Spec.Phases[at].Percents; len(all) > 0 {
-			return all[len(all)-1]
+			return p.Spec.Phases[at].Name, all[len(all)-1]
 		}
 	}
-	return 0
+	return "", 0
 }

@@ -6,46 +6,60 @@ import (
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
-	"github.com/changeover-dev/changeover/reconciler/entities"
-	"github.com/changeover-dev/changeover/reconciler/handover"
 	"github.com/changeover-dev/changeover/reconciler/sidelabel"
 )
 
 // entityWork gives the entities of a plan to who works on their kind: objects with
 // a label, or what requests name.
 type entityWork struct {
-	labels  *sidelabel.Runner // nil: the daemon has no cluster
-	engine  *handover.Engine  // nil: it has no table of owners
-	watcher *entities.Watcher // nil as well
+	labels  labeller                // nil: the daemon has no cluster
+	engine  reconciler.Work         // nil: it has no table of owners
+	watcher reconciler.EntityTeller // nil as well
 }
 
-func (e entityWork) of(p *plan.Plan) reconciler.Work {
-	switch {
-	case sidelabel.Wants(p):
-		if e.labels != nil {
-			return e.labels
-		}
-	case e.engine != nil:
-		return e.engine
+// labeller works on objects with a label.
+type labeller interface {
+	reconciler.Work
+	// Survey is how a plan's objects stand; ok is false, with why, where that is
+	// not known.
+	Survey(key plan.Key) (s sidelabel.Survey, why string, ok bool)
+}
+
+// each is who works on a plan's kind, and who on the other: nil where nobody does.
+func (e entityWork) each(p *plan.Plan) (mine, other reconciler.Work) {
+	if e.labels != nil {
+		mine = e.labels
 	}
-	return nil
+	other = e.engine
+	if !sidelabel.Wants(p) {
+		mine, other = other, mine
+	}
+	return mine, other
 }
 
-// Ensure implements reconciler.Work. A plan whose kind nobody works on was refused
-// by its check, or has nothing to do.
+// Ensure implements reconciler.Work. The other kind is asked too: a plan that was of
+// that kind before is let go of. A plan whose kind nobody works on was refused by
+// its check, or has nothing to do.
 func (e entityWork) Ensure(ctx context.Context, t reconciler.Task) (reconciler.Progress, error) {
-	if w := e.of(t.Version.Plan); w != nil {
-		return w.Ensure(ctx, t)
+	mine, other := e.each(t.Version.Plan)
+	if other != nil {
+		if _, err := other.Ensure(ctx, t); err != nil {
+			return reconciler.Progress{}, err
+		}
 	}
-	return reconciler.Progress{Done: true}, nil
+	if mine == nil {
+		return reconciler.Progress{Done: true}, nil
+	}
+	return mine.Ensure(ctx, t)
 }
 
 // Undo implements reconciler.Work.
 func (e entityWork) Undo(ctx context.Context, t reconciler.Task) (reconciler.Progress, error) {
-	if w := e.of(t.Version.Plan); w != nil {
-		return w.Undo(ctx, t)
+	mine, _ := e.each(t.Version.Plan)
+	if mine == nil {
+		return reconciler.Progress{Done: true}, nil
 	}
-	return reconciler.Progress{Done: true}, nil
+	return mine.Undo(ctx, t)
 }
 
 // Pause implements reconciler.Work.

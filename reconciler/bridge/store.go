@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/changeover-dev/changeover/reconciler/durable"
 	"github.com/changeover-dev/changeover/render/bridge"
 )
 
@@ -54,15 +55,10 @@ func (path File) Read(context.Context) ([]byte, error) {
 func (path File) Write(_ context.Context, src []byte) error {
 	// A fixed name: what a crash leaves behind is overwritten by the next.
 	tmp := filepath.Join(filepath.Dir(string(path)), "."+filepath.Base(string(path))+".tmp")
-	err := writeSynced(tmp, src)
-	if err == nil {
-		err = os.Rename(tmp, string(path))
-	}
-	if err != nil {
-		_ = os.Remove(tmp) // the error before says more
+	if err := durable.Replace(tmp, string(path), src, 0o644); err != nil {
 		return fmt.Errorf("write the bridge's config file: %w", err)
 	}
-	return path.sync()
+	return nil
 }
 
 // Remove implements Store.
@@ -70,29 +66,8 @@ func (path File) Remove(context.Context) error {
 	if err := os.Remove(string(path)); err != nil {
 		return fmt.Errorf("remove the bridge's config file: %w", err)
 	}
-	return path.sync()
-}
-
-// sync makes what was renamed or removed in the file's folder durable.
-func (path File) sync() error {
-	d, err := os.Open(filepath.Dir(string(path)))
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err := durable.SyncFolder(filepath.Dir(string(path))); err != nil {
 		return fmt.Errorf("sync the folder of the bridge's config file: %w", err)
 	}
 	return nil
-}
-
-func writeSynced(path string, src []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(src)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }

@@ -87,6 +87,7 @@ func HandsOver(p *plan.Plan) bool {
 // Ensure begins or goes on with what a stop wants.
 func (e *Engine) Ensure(_ context.Context, t reconciler.Task) (reconciler.Progress, error) {
 	if !HandsOver(t.Version.Plan) {
+		e.Pause(t.Version.Plan.Key()) // it may have before
 		return reconciler.Progress{Done: true}, nil
 	}
 	return e.runOf(t).progress(e.o.Now())

@@ -439,6 +439,30 @@ func TestItGoesOnAfterACrashAtAnyPoint(t *testing.T) {
 	}
 }
 
+// TestAPlanThatHandsNothingOverAnyMoreIsLeftAlone: its entities stay where they are.
+func TestAPlanThatHandsNothingOverAnyMoreIsLeftAlone(t *testing.T) {
+	w := newWorld(t, 50)
+	w.slow = 20 * time.Millisecond
+	e, stop := w.engine()
+	defer stop()
+	until(t, e, task(w, "gradual@100", false), "a beginning", func(p reconciler.Progress, _ error) bool { return p.Finished > 0 })
+	without := *w.plan.Plan
+	without.Spec.Entities = nil
+	if p, err := e.Ensure(t.Context(), reconciler.Task{Version: plan.Version{Plan: &without}}); err != nil || !p.Done {
+		t.Errorf("the answer is %+v, %v", p, err)
+	}
+	e.mu.Lock()
+	n := len(e.runs)
+	e.mu.Unlock()
+	if n != 0 {
+		t.Fatal("its run goes on")
+	}
+	e.wait.Wait()
+	if n := len(w.owned()); n == 50 {
+		t.Error("it went on to the end")
+	}
+}
+
 func TestTheShareOfAStop(t *testing.T) {
 	w := newWorld(t, 0)
 	for stop, want := range map[string]share{

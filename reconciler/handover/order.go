@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/durable"
 	"github.com/changeover-dev/changeover/reconciler/ownership"
 	"github.com/changeover-dev/changeover/render/entity"
 )
@@ -47,7 +48,7 @@ func readOrder(file string) (o Order, err error) {
 }
 
 // write replaces the file; when it returns nil, it survives a crash.
-func (o Order) write(file string) (err error) {
+func (o Order) write(file string) error {
 	b, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -55,23 +56,7 @@ func (o Order) write(file string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".order-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Replace(file+".tmp", file, b, 0o600)
 }
 
 // candidate is an entity that legacy serves.

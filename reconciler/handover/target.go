@@ -16,24 +16,13 @@ type share struct {
 	all bool
 }
 
-// shareAt is the share at a stop: its own, or that of the last phase before it that
-// has percents.
+// shareAt is the share at a stop.
 func shareAt(p *plan.Plan, stop plan.Position) share {
-	var s share
-	for i := range p.Spec.Phases {
-		ph := &p.Spec.Phases[i]
-		if ph.Name == stop.Phase {
-			if len(ph.Percents) > 0 {
-				return share{phase: ph.Name, percent: stop.Percent}
-			}
-			s.all = s.percent == 100
-			return s
-		}
-		if n := len(ph.Percents); n > 0 {
-			s = share{phase: ph.Name, percent: ph.Percents[n-1]}
-		}
+	phase, percent := p.EntityShare(stop)
+	if phase == "" {
+		return share{}
 	}
-	return share{}
+	return share{phase: phase, percent: percent, all: phase != stop.Phase && percent == 100}
 }
 
 // count is how many of n entities a share has: the next whole one.

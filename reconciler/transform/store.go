@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/reconciler/durable"
 )
 
 // store keeps the records of one transform in a folder. It is for one goroutine.
@@ -176,33 +177,10 @@ func (s *store) reset(digest string) error {
 
 // write replaces a file: afterwards it survives a crash, and before that the old
 // one does.
-func (s *store) write(name string, b []byte) (err error) {
+func (s *store) write(name string, b []byte) error {
 	path := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("keep what was transformed: %w", err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
-	}
-	if err == nil {
-		err = syncFolder(s.dir)
-	}
-	if err != nil {
+	if err := durable.Replace(path+".tmp", path, b, 0o600); err != nil {
 		return fmt.Errorf("keep what was transformed: %w", err)
 	}
 	return nil
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

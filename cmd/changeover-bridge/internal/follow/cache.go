@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/changeover-dev/changeover/reconciler/durable"
 )
 
 // Cache is the path of a file with the last good config; empty: there is none.
@@ -37,32 +39,8 @@ func (c Cache) write(src []byte) error {
 	path := string(c)
 	// A bridge and the one that takes over from it write at one time.
 	tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
-	err := writeSynced(tmp, src)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		_ = os.Remove(tmp) // the error before says more
+	if err := durable.Replace(tmp, path, src, 0o600); err != nil {
 		return fmt.Errorf("write the cached config: %w", err)
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err == nil {
-		err = errors.Join(dir.Sync(), dir.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("sync the folder of the cached config: %w", err)
-	}
 	return nil
-}
-
-func writeSynced(path string, src []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(src)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }
