@@ -33,46 +33,12 @@ func (o *owning) ModernOwns(context.Context, *plan.Plan) (bool, error) {
 	return o.owns, o.err
 }
 
-// TestEntitiesOfModernKeepSpecEntities: a change that removes it is not taken up
-// while modern owns any, or nobody knows, and is as soon as it owns none; what is
-// applied is rolled back meanwhile.
-func TestEntitiesOfModernKeepSpecEntities(t *testing.T) {
-	g := newRig(t)
-	o := &owning{Traffic: g.traffic, owns: true}
-	g.wrap = func(r *reconciler.Options) { r.BridgedNGINX = o }
-	b, err := os.ReadFile(g.clone + "/shop.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const entities = "  entities: {match: {path: \"/deployments/{id}\"}}\n"
-	with := strings.Replace(string(b), "  gateway: {nginx: {}}\n", "  gateway: {nginx: {bridge: \"http://127.0.0.1:8088\"}}\n"+entities, 1)
-	g.write("shop.yaml", with)
-	g.commit("a bridge and entities")
-	g.start()
-	g.raise("gradual@10")
-	g.awaitSteady("gradual@10")
-	raised, err := os.ReadFile(g.clone + "/shop.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.write("shop.yaml", strings.Replace(string(raised), entities, "", 1))
-	head := g.commit("no entities any more")
-	g.await("refused", func(s reconciler.Status) bool {
-		return s.Head == head && s.State == reconciler.StateInvalid && strings.Contains(s.Decision.Message, "removes spec.entities while modern owns some") &&
-			s.Effective.String() == "gradual@10"
-	})
-	o.set(false, errors.New("the bridge is silent"))
-	g.await("unknown", func(s reconciler.Status) bool {
-		return s.State == reconciler.StateInvalid && strings.Contains(s.Decision.Message, "cannot be told: the bridge is silent")
-	})
-	o.set(false, nil)
-	g.await("taken up", func(s reconciler.Status) bool { return s.State == reconciler.StateSteady && s.Applied == head })
-}
-
-// TestAPlanWhoseEntitiesAreKeptIsRolledBack as ever.
-func TestAPlanWhoseEntitiesAreKeptIsRolledBack(t *testing.T) {
-	g := newRig(t)
-	o := &owning{Traffic: g.traffic, owns: true}
+// withoutEntities brings a plan with entities to gradual@10, and then commits it
+// without them.
+func withoutEntities(t *testing.T) (g *rig, o *owning, head plan.Revision) {
+	t.Helper()
+	g = newRig(t)
+	o = &owning{Traffic: g.traffic, owns: true}
 	g.wrap = func(r *reconciler.Options) { r.BridgedNGINX = o }
 	b, err := os.ReadFile(g.clone + "/shop.yaml")
 	if err != nil {
@@ -89,7 +55,29 @@ func TestAPlanWhoseEntitiesAreKeptIsRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.write("shop.yaml", strings.Replace(string(raised), entities, "", 1))
-	g.commit("no entities any more")
+	return g, o, g.commit("no entities any more")
+}
+
+// TestEntitiesOfModernKeepSpecEntities: a change that removes it is not taken up
+// while modern owns any, or nobody knows, and is as soon as it owns none; what is
+// applied is rolled back meanwhile.
+func TestEntitiesOfModernKeepSpecEntities(t *testing.T) {
+	g, o, head := withoutEntities(t)
+	g.await("refused", func(s reconciler.Status) bool {
+		return s.Head == head && s.State == reconciler.StateInvalid && strings.Contains(s.Decision.Message, "removes spec.entities while modern owns some") &&
+			s.Effective.String() == "gradual@10"
+	})
+	o.set(false, errors.New("the bridge is silent"))
+	g.await("unknown", func(s reconciler.Status) bool {
+		return s.State == reconciler.StateInvalid && strings.Contains(s.Decision.Message, "cannot be told: the bridge is silent")
+	})
+	o.set(false, nil)
+	g.await("taken up", func(s reconciler.Status) bool { return s.State == reconciler.StateSteady && s.Applied == head })
+}
+
+// TestAPlanWhoseEntitiesAreKeptIsRolledBack as ever.
+func TestAPlanWhoseEntitiesAreKeptIsRolledBack(t *testing.T) {
+	g, _, _ := withoutEntities(t)
 	g.await("refused", func(s reconciler.Status) bool { return s.State == reconciler.StateInvalid })
 	g.sampler.Set("errors", 0.2)
 	g.await("rolled back", func(s reconciler.Status) bool { return s.Effective.String() == "setup" })
