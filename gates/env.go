@@ -132,7 +132,7 @@ func declaredBy(p *plan.Plan) declared {
 	}
 	switch {
 	case s.Gateway.Bridged():
-		d.untold = map[string]string{"clients": "nginx serves a part of the requests itself and counts nobody"}
+		d.untold = map[string]string{"clients": "the gateway serves a part of the requests past the bridge, and counts nobody"}
 	case s.Gateway == nil || s.Gateway.Bridge == nil:
 		d.untold = map[string]string{"clients": "only a bridge counts clients", "shadow": "only a bridge compares answers"}
 	}

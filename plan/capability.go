@@ -35,12 +35,15 @@ type abilities struct {
 	// lacks is what it cannot do, and why where there is more to say.
 	lacks map[capability]string
 	// behind: it is the gateway of that name with a bridge behind it, and offered
-	// for what that one lacks alone.
+	// to plans with that one alone.
 	behind string
 }
 
-// bridgedNGINX names an nginx with a bridge behind it.
-const bridgedNGINX = "nginx with bridge"
+// The names of gateways with a bridge behind them.
+const (
+	bridgedNGINX      = "nginx with bridge"
+	bridgedGatewayAPI = "gatewayAPI with bridge"
+)
 
 var nginxHeader = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 
@@ -59,6 +62,7 @@ var gateways = []abilities{
 	{name: "nginx", write: "gateway: {nginx: {}}", header: nginxHeader, silent: 444, url: true,
 		lacks: map[capability]string{translate: "", compares: ": answers to copies are dropped", owners: ""}},
 	{name: bridgedNGINX, write: "gateway: {nginx: {bridge: URL}}", header: nginxHeader, silent: 444, url: true, behind: "nginx"},
+	{name: bridgedGatewayAPI, write: "gateway: {gatewayAPI: {bridge: SERVICE, ...}}", header: token, service: true, behind: "gatewayAPI"},
 	{name: "bridge", write: "gateway: {bridge: {}}", header: token, url: true},
 }
 
@@ -97,24 +101,17 @@ func gatewayNames(g *Gateway) (names []string) {
 	return names
 }
 
-// lacking is what the gateway of that name cannot do.
-func lacking(name string) map[capability]string {
-	for _, g := range gateways {
-		if g.name == name {
-			return g.lacks
-		}
-	}
-	return nil
-}
-
 // abilities are those of the plan's gateway; where it names none or several,
 // nothing is lacking.
 func (v *validator) abilities() abilities {
 	if v.p.Spec.Gateway != nil {
 		if names := gatewayNames(v.p.Spec.Gateway); len(names) == 1 {
 			name := names[0]
-			if name == "nginx" && v.has("spec.gateway.nginx.bridge") {
+			switch {
+			case name == "nginx" && v.has("spec.gateway.nginx.bridge"):
 				name = bridgedNGINX
+			case name == "gatewayAPI" && v.has("spec.gateway.gatewayAPI.bridge"):
+				name = bridgedGatewayAPI
 			}
 			for _, g := range gateways {
 				if g.name == name {
@@ -136,8 +133,7 @@ func (v *validator) capable(path string, c capability, instead string) {
 	}
 	var offers []string
 	for _, g := range gateways {
-		_, lacks := g.lacks[c]
-		if _, without := lacking(g.behind)[c]; !lacks && (g.behind == "" || without) {
+		if _, lacks := g.lacks[c]; !lacks && (g.behind == "" || g.behind == can.name) {
 			offers = append(offers, g.write)
 		}
 	}

@@ -146,6 +146,9 @@ type GatewayAPIGateway struct {
 	Namespace  string      `json:"namespace,omitempty"`
 	ParentRefs []ParentRef `json:"parentRefs"`
 	Hostnames  []string    `json:"hostnames,omitempty"`
+	// Bridge is the Service of a changeover-bridge, which decides what an
+	// HTTPRoute cannot: see Bridged. Nil: there is none.
+	Bridge *Service `json:"bridge,omitempty"`
 }
 
 // ParentRef names a Gateway, and where given its listener. Namespace is that of

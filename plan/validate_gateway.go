@@ -140,6 +140,9 @@ func (v *validator) gatewayAPI(path string, g *GatewayAPIGateway) {
 	if v.has(path + ".namespace") {
 		v.label(path+".namespace", "a namespace", g.Namespace)
 	}
+	if g.Bridge != nil {
+		v.service(path+".bridge", g.Bridge)
+	}
 	if n := len(g.ParentRefs); n > maxParents {
 		v.at(path+".parentRefs", "gateway", fmt.Sprintf("%d parentRefs; at most %d are allowed", n, maxParents), "split the plan")
 	}

@@ -292,6 +292,8 @@ func (w *worker) version(ctx context.Context, rev plan.Revision) (plan.Version, 
 func (w *worker) traffic(p *plan.Plan) Traffic {
 	switch g := p.Spec.Gateway; {
 	case g == nil:
+	case g.GatewayAPI != nil && g.Bridged():
+		return w.r.o.BridgedGatewayAPI
 	case g.GatewayAPI != nil:
 		return w.r.o.GatewayAPI
 	case g.Bridged():

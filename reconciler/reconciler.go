@@ -23,8 +23,8 @@ type Options struct {
 	Source Source
 	NGINX  Traffic // nil where the daemon has no nginx
 	Bridge Traffic // nil where the daemon has no bridge
-	// BridgedNGINX is nil where the daemon has not both.
-	BridgedNGINX Traffic
+	// BridgedNGINX and BridgedGatewayAPI are nil where the daemon has not both.
+	BridgedNGINX, BridgedGatewayAPI Traffic
 	// GatewayAPI is nil where the daemon has no cluster.
 	GatewayAPI Traffic
 	// Cluster is nil where the daemon has none; with one, Manifests is

@@ -11,8 +11,10 @@ import (
 // there too, whatever rule governs them.
 func (r Rule) Bridged(p *plan.Plan) bool {
 	switch {
-	case !p.Spec.Gateway.Bridged() || r.Respond != nil:
+	case !p.Spec.Gateway.Bridged():
 		return false
+	case r.Respond != nil:
+		return p.Spec.Gateway.NGINX == nil
 	case r.Split, r.Owner, r.Translate != "", r.Mirror != nil && r.Mirror.Compare != nil:
 		return true
 	}

@@ -118,7 +118,10 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 		}
 		o.Bridge = g
 		if o.NGINX != nil {
-			o.BridgedNGINX = bridged.New(o.NGINX, g)
+			o.BridgedNGINX = bridged.New("nginx", o.NGINX, g)
+		}
+		if o.GatewayAPI != nil {
+			o.BridgedGatewayAPI = bridged.New("the Gateway", o.GatewayAPI, g)
 		}
 	}
 	if err := w.wireEntities(); err != nil {

@@ -27,6 +27,7 @@ type Bridge interface {
 
 // Gateway is both. Its methods may be called from any goroutine.
 type Gateway struct {
+	name   string
 	front  reconciler.Traffic
 	bridge Bridge
 }
@@ -39,8 +40,11 @@ var (
 	_ reconciler.Owning    = (*Gateway)(nil)
 )
 
-// New joins an nginx and its bridge.
-func New(front reconciler.Traffic, b Bridge) *Gateway { return &Gateway{front: front, bridge: b} }
+// New joins a gateway and the bridge behind it. Name is the gateway's, in what
+// people read.
+func New(name string, front reconciler.Traffic, b Bridge) *Gateway {
+	return &Gateway{name: name, front: front, bridge: b}
+}
 
 // Apply implements reconciler.Traffic: the bridge first.
 func (g *Gateway) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
@@ -69,9 +73,9 @@ func (g *Gateway) Retreat(ctx context.Context, p *plan.Plan, m reconciler.Mark) 
 	case front == nil && behind == nil:
 		return nil
 	case front == nil:
-		return fmt.Errorf("nginx serves it, the bridge behind it does not: %w", behind)
+		return fmt.Errorf("%s serves it, the bridge behind it does not: %w", g.name, behind)
 	case behind == nil:
-		return fmt.Errorf("the bridge serves it, nginx before it does not: %w", front)
+		return fmt.Errorf("the bridge serves it, %s before it does not: %w", g.name, front)
 	}
 	return fmt.Errorf("%w; %w", front, behind)
 }
@@ -126,7 +130,7 @@ func (g *Gateway) Split(ctx context.Context, p *plan.Plan, stop plan.Position) (
 // clients it knows a part.
 func (g *Gateway) Tell(ctx context.Context, p *plan.Plan, now time.Time) gates.Bridges {
 	out := g.bridge.Tell(ctx, p, now)
-	out.Clients, out.NoClients = nil, "nginx serves a part of the requests itself and counts nobody"
+	out.Clients, out.NoClients = nil, g.name+" serves a part of the requests past the bridge and counts nobody"
 	return out
 }
 

@@ -78,7 +78,7 @@ func newPair() (front, behind *part, c *calls, g *bridged.Gateway, p *plan.Plan)
 	c = &calls{}
 	front, behind = &part{name: "nginx", calls: c}, &part{name: "bridge", calls: c}
 	p = &plan.Plan{Spec: plan.Spec{Phases: []plan.Phase{{Name: "gradual", Percents: []plan.Percent{10, 25}}}}}
-	return front, behind, c, bridged.New(front, behind), p
+	return front, behind, c, bridged.New("nginx", front, behind), p
 }
 
 func (c *calls) want(t *testing.T, want ...string) {

@@ -51,7 +51,13 @@ func Gateway(p *plan.Plan, stop plan.Position) (kind, hash string, files []Rende
 		return "gatewayAPI", "", nil, err
 	}
 	text, err := yamlOf(o)
-	return "gatewayAPI", "", []Rendered{{"httproute.yaml", text}}, err
+	files = []Rendered{{"httproute.yaml", text}}
+	if err == nil && p.Spec.Gateway.Bridged() {
+		var behind Rendered
+		hash, behind, err = bridgeConfig(p, stop)
+		files = append(files, behind)
+	}
+	return "gatewayAPI", hash, files, err
 }
 
 // bridgeConfig is what a bridge is given.

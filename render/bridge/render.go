@@ -22,12 +22,16 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 		Plan:     p.Key(),
 		Stop:     stop,
 		Salt:     p.Salt(),
-		Backends: p.Spec.Backends,
+		Backends: p.BridgeBackends(),
 		Override: p.Spec.Override,
 		Rules:    make([]Rule, len(rules)),
 	}
-	if p.Spec.Gateway.Bridged() {
+	switch g := p.Spec.Gateway; {
+	case !g.Bridged():
+	case g.NGINX != nil:
 		c.Behind = "nginx"
+	default:
+		c.Behind = "Gateway"
 	}
 	if id := p.Spec.Identity; id != nil {
 		c.Identity = &Identity{Header: id.Header, Cookie: id.Cookie, Query: id.Query, ClientIP: id.ClientIP}

@@ -34,6 +34,13 @@
 // Everything is spelled out that the API server would fill in, so that applying
 // the same render again changes nothing.
 //
+// # With a bridge
+//
+// A bridge behind the Gateway has all rules of the plan, and gets what only it can
+// do, as plan.Gateway.Bridged says. The rules that stay go to their side past it.
+// Where the rules cannot be said in an HTTPRoute at all, or requests name
+// entities, everything goes to the bridge.
+//
 // # What is left to the implementation
 //
 // Package render says which path the routes are matched against. Whether an

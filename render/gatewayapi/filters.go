@@ -8,7 +8,8 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 )
 
-// backends are the Services of both sides, with their namespaces.
+// backends are the Services of both sides and of the bridge, with their
+// namespaces.
 type backends map[plan.Side]plan.Service
 
 // refs are the backendRefs of an action.

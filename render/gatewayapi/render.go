@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/changeover-dev/changeover/plan"
@@ -104,19 +105,31 @@ func routes(p *plan.Plan, stop plan.Position, namespace string) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := backendsOf(p, namespace)
+	if err != nil {
+		return nil, err
+	}
 	at := func(i int) string {
 		phase := slices.IndexFunc(p.Spec.Phases, func(ph plan.Phase) bool { return ph.Name == stop.Phase })
 		return fmt.Sprintf("spec.phases[%d].routes[%d]", phase, i)
 	}
+	if !p.Spec.Gateway.Bridged() {
+		return routed(rules, b, at)
+	}
+	// The bridge knows all rules, so it takes whole what an HTTPRoute cannot say.
+	if out, err := routed(leaveToBridge(p, rules), b, at); err == nil {
+		return out, nil
+	}
+	return routed([]render.Rule{{Side: toBridge}}, b, at)
+}
+
+// routed are rules as those of an HTTPRoute.
+func routed(rules []render.Rule, b backends, at func(route int) string) ([]any, error) {
 	var found []error
 	for i, r := range rules {
 		found = append(found, checkRule(at(i), r)...)
 	}
 	if err := errors.Join(found...); err != nil {
-		return nil, err
-	}
-	b, err := backendsOf(p, namespace)
-	if err != nil {
 		return nil, err
 	}
 	t, route, ok := compile(armsOf(rules))
@@ -126,12 +139,16 @@ func routes(p *plan.Plan, stop plan.Position, namespace string) ([]any, error) {
 	return t.objects(b, at)
 }
 
-// backendsOf are the Services of both sides. Namespace is that of those which
-// name none.
+// backendsOf are the Services of both sides, and that of the bridge where there is
+// one. Namespace is that of those which name none.
 func backendsOf(p *plan.Plan, namespace string) (backends, error) {
+	services := map[plan.Side]*plan.Service{plan.Legacy: p.Spec.Backends.Legacy.Service, plan.Modern: p.Spec.Backends.Modern.Service}
+	if bridge := p.Spec.Gateway.GatewayAPI.Bridge; bridge != nil {
+		services[toBridge] = bridge
+	}
 	b := backends{}
-	for _, side := range []plan.Side{plan.Legacy, plan.Modern} {
-		service := p.Spec.Backends.Of(side).Service
+	for _, side := range slices.Sorted(maps.Keys(services)) {
+		service := services[side]
 		if service == nil || service.Name == "" || service.Port == 0 {
 			return nil, fmt.Errorf("backend %s has no service: want its name and port", side)
 		}

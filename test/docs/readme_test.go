@@ -51,10 +51,10 @@ func readmePlan(t *testing.T) *plan.Plan {
 // it.
 func TestTheReadmeSaysWhatEachGatewayCan(t *testing.T) {
 	var want strings.Builder
-	want.WriteString("| A gateway can | nginx | nginx with bridge | bridge | gatewayAPI |\n| --- | --- | --- | --- | --- |\n")
+	want.WriteString("| A gateway can | nginx | nginx with bridge | bridge | gatewayAPI | gatewayAPI with bridge |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, c := range plan.Capabilities() {
 		want.WriteString("| " + c.Does)
-		for _, gateway := range []string{"nginx", "nginx with bridge", "bridge", "gatewayAPI"} {
+		for _, gateway := range []string{"nginx", "nginx with bridge", "bridge", "gatewayAPI", "gatewayAPI with bridge"} {
 			want.WriteString(map[bool]string{true: " | yes", false: " | no"}[slices.Contains(c.Gateways, gateway)])
 		}
 		want.WriteString(" |\n")

@@ -57,7 +57,7 @@ func startBridgedNGINX(t *testing.T) *bridgedNGINX {
 	if w.toBridge, err = bridge.New(bridge.Options{Store: bridge.File(config), Replicas: bridge.URLs{w.admin}}); err != nil {
 		t.Fatal(err)
 	}
-	w.toBoth = bridged.New(front, w.toBridge)
+	w.toBoth = bridged.New("nginx", front, w.toBridge)
 	return w
 }
 

@@ -23,7 +23,7 @@ func withBinaries(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/changeover")
+	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/changeover", "../../cmd/changeover-bridge")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build the binaries:", err)

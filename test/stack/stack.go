@@ -23,8 +23,9 @@ import (
 type Options struct {
 	// Bin is the folder with changeover and changeover-bridge.
 	Bin string
-	// Gateway is nginx, bridge, bridged for an nginx with a bridge behind it, or
-	// empty for none that the stack starts.
+	// Gateway is nginx, bridge, bridged for an nginx with a bridge behind it, behind
+	// for a bridge behind a gateway of the test's own, or empty for none that the
+	// stack starts.
 	Gateway string
 	// Args are more arguments of the daemon; a flag given twice has the last
 	// value.
@@ -97,6 +98,8 @@ func Start(t testing.TB, o Options) *Stack {
 		s.NGINX = nginxtest.Start(t)
 		s.URL = s.NGINX.URL
 		args = append(args, "--nginx-dir", s.NGINX.Dir, "--nginx-conf", s.NGINX.Conf, "--nginx-url", s.NGINX.URL)
+	case "behind":
+		args = append(args, s.startBridge(filepath.Join(dir, "bridge", "config.json"), "--trusted-proxies", "127.0.0.1")...)
 	case "":
 	default:
 		t.Fatalf("start a stack: unknown gateway %q", o.Gateway)

@@ -29,7 +29,9 @@ func (w *walk) traffic(ctx context.Context, stop plan.Position) ([]string, error
 		w.report.Gateway, err = "bridge", readable(p, stop)
 	case g.GatewayAPI != nil:
 		w.report.Gateway = "gatewayAPI"
-		_, err = gatewayapi.Render(p, stop)
+		if _, err = gatewayapi.Render(p, stop); err == nil && g.Bridged() {
+			err = readable(p, stop)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -281,12 +281,18 @@ func gateway(g *plan.Gateway) string {
 	switch {
 	case g == nil:
 		return "none: the plan moves no traffic"
+	case g.NGINX != nil && g.Bridged():
+		return "nginx, with changeover-bridge behind it"
 	case g.NGINX != nil:
 		return "nginx"
 	case g.Bridge != nil:
 		return "changeover-bridge"
 	}
-	return "Gateway API, in namespace " + g.GatewayAPI.Namespace
+	where := "Gateway API, in namespace " + g.GatewayAPI.Namespace
+	if g.Bridged() {
+		where += ", with changeover-bridge behind it"
+	}
+	return where
 }
 
 func callers(id *plan.Identity) string {

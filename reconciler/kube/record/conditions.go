@@ -155,7 +155,7 @@ func sticky(previous []metav1.Condition, s reconciler.Status) (metav1.Condition,
 		}
 		return metav1.Condition{}, false
 	}
-	if g := s.Plan.Spec.Gateway; g == nil || g.GatewayAPI == nil {
+	if g := s.Plan.Spec.Gateway; g == nil || g.GatewayAPI == nil || g.Bridged() {
 		return metav1.Condition{}, false
 	}
 	return condition(condSticky, false, "RandomPerRequest", "the Gateway API splits each request anew: a caller does not stay on one side"), true
