@@ -35,6 +35,7 @@ type Program struct {
 	signals   map[string]*signal
 	baselines map[string]*baseline
 	objects   map[string]object
+	success   []gate
 	// plans and approvals are those that expressions read, by name.
 	plans, approvals map[string]*cel.AttributePatternType
 	readsCommit      bool
@@ -130,6 +131,7 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 			b.prg.phases[ph.Name] = byEffect
 		}
 	}
+	b.success(p.Spec.Success)
 	return b.prg, b.faults, nil
 }
 

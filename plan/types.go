@@ -77,6 +77,8 @@ type Spec struct {
 	Roles map[string]Role `json:"roles,omitempty"`
 	// Windows limit when the plan moves forward.
 	Windows []Window `json:"windows,omitempty"`
+	// Success is what the whole migration is judged by in reports.
+	Success []Criterion `json:"success,omitempty"`
 	// Notifications say which of the daemon's receivers are told of the plan,
 	// beside those that are told of every plan.
 	Notifications []Notification `json:"notifications,omitempty"`

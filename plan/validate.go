@@ -95,6 +95,7 @@ func (v *validator) plan() {
 	}
 	v.account()
 	v.travel()
+	v.success()
 }
 
 // label checks a DNS-1123 label.

@@ -145,6 +145,10 @@ func (l *linter) unused(gates []gate) {
 	for _, b := range l.plan.Spec.Baselines {
 		read["signal."+b.Signal] = true
 	}
+	l.criteria(read)
+	if l.unread {
+		return
+	}
 	if o := l.plan.Spec.ObservedSplit; o != nil {
 		read["signal."+o.Legacy], read["signal."+o.Modern] = true, true
 	}
