@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/git/signature"
 )
@@ -26,19 +27,26 @@ type gitFlags struct {
 	signing                    signature.SigningKey
 }
 
+// add registers those of commands that make commits.
 func (g *gitFlags) add(cmd *cobra.Command, author string) {
+	g.addReading(cmd)
+	f := cmd.Flags()
+	f.StringVar(&g.author, "author", author, `author of commits, as "Name <address>"`)
+	f.StringVar(&g.signing.File, "git-signing-key", "", "file with a private key that signs the commits: OpenSSH or armored OpenPGP")
+	f.StringVar(&g.signing.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase, where it has one")
+}
+
+// addReading registers those of all commands that read a repository.
+func (g *gitFlags) addReading(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&g.branch, "branch", "main", "the watched branch")
 	f.StringVar(&g.path, "path", ".", "the watched folder in the repository")
-	f.StringVar(&g.author, "author", author, `author of commits, as "Name <address>"`)
 	f.StringVar(&g.auth.Username, "git-username", "", "user for https and ssh (default: the URL's, else git)")
 	f.StringVar(&g.auth.TokenFile, "git-token-file", "", "file with a token for https")
 	f.BoolVar(&g.auth.Bearer, "git-bearer", false, "send the token as bearer token, not as password")
 	f.StringVar(&g.proxy, "git-proxy", "", "URL of the HTTP proxy for https (default: $HTTPS_PROXY, $NO_PROXY)")
 	f.StringVar(&g.caFile, "git-ca-file", "", "file with certificates that are trusted for https, beside the system's")
 	f.StringVar(&g.auth.KeyFile, "git-ssh-key", "", "file with a private key for ssh")
-	f.StringVar(&g.signing.File, "git-signing-key", "", "file with a private key that signs the commits: OpenSSH or armored OpenPGP")
-	f.StringVar(&g.signing.PassphraseFile, "git-signing-passphrase-file", "", "file with that key's passphrase, where it has one")
 	f.StringVar(&g.auth.KnownHostsFile, "git-known-hosts", "", "file with the keys of the ssh hosts that are trusted")
 }
 
@@ -85,6 +93,8 @@ type changeFlags struct {
 	forge  forgeFlags // of the commands that may push to another branch
 	pr     bool       // a pull request is asked for
 	dryRun bool
+	// reads are the files that plans read beside their own, where that matters.
+	reads func(fs.FS, *plan.Document) ([]string, []plan.Problem)
 }
 
 func (c *changeFlags) add(cmd *cobra.Command) {
@@ -115,7 +125,7 @@ func (c *changeFlags) open(ctx context.Context, a *app) (*git.Repository, error)
 	if err != nil {
 		return nil, err
 	}
-	o.Now = a.now
+	o.Now, o.Reads = a.now, c.reads
 	c.defaultSSH(&o, a.getenv)
 	return git.Open(ctx, o)
 }

@@ -62,3 +62,8 @@ func New(o Options) (*Client, error) {
 	c.shared = newShared(concurrency, c.query)
 	return c, nil
 }
+
+// NewQuerier makes the Querier of the Prometheus at a URL, for questions that are
+// no needs of gates; nothing is sent yet. Querier, Concurrency and Tick of the
+// options are of no effect.
+func NewQuerier(o Options) (Querier, error) { return newRemote(o, defaultConcurrency) }
