@@ -283,7 +283,7 @@ func percent(share float64) string {
 	case s == "100.0" && share < 1:
 		s = "99.9"
 	case s == "0.0" && share > 0:
-		s = "<0.1"
+		s = "under 0.1"
 	}
 	return strings.TrimSuffix(s, ".0") + " %"
 }
