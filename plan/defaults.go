@@ -52,6 +52,7 @@ func setDefaults(p *Plan) {
 	if p.Spec.Entities != nil {
 		entityDefaults(p.Spec.Entities)
 	}
+	flagDefaults(p)
 	backupDefaults(p)
 	travelDefaults(p)
 }

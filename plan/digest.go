@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // ContentDigest names everything that the plan says but its position and
@@ -16,8 +17,8 @@ func ContentDigest(p *Plan) Digest {
 }
 
 // LiveDigest names the part of the content that changes what is applied:
-// backends, gateway, identity, override, translations, the account, entities, and the names, percents, routes, transforms and
-// cluster config of the phases. What the phases' kustomizations read is not in
+// backends, gateway, identity, override, translations, the account, entities, flags (but their kill switches, which count at
+// once), and the names, percents, routes, transforms, flags and cluster config of the phases. What the phases' kustomizations read is not in
 // it: see Version.Reading.
 func LiveDigest(p *Plan) Digest { return digest(live(p)) }
 
@@ -27,8 +28,12 @@ func live(p *Plan) Plan {
 	c.Spec.Backends, c.Spec.Gateway, c.Spec.Identity = p.Spec.Backends, p.Spec.Gateway, p.Spec.Identity
 	c.Spec.Override, c.Spec.Translations = p.Spec.Override, p.Spec.Translations
 	c.Spec.ServiceAccountName, c.Spec.Entities = p.Spec.ServiceAccountName, p.Spec.Entities
+	c.Spec.Flags = slices.Clone(p.Spec.Flags)
+	for i := range c.Spec.Flags {
+		c.Spec.Flags[i].KillSwitch = false
+	}
 	for _, ph := range p.Spec.Phases {
-		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes, Transforms: ph.Transforms, Entities: ph.Entities}
+		l := Phase{Name: ph.Name, Percents: ph.Percents, Routes: ph.Routes, Transforms: ph.Transforms, Entities: ph.Entities, Flags: ph.Flags}
 		if ph.Cluster != nil {
 			l.Cluster = &Cluster{Path: ph.Cluster.Path, Prune: ph.Cluster.Prune, MaxPrune: ph.Cluster.MaxPrune}
 		}

@@ -70,6 +70,8 @@ type Spec struct {
 	// Entities are long-lived things with an owner; nil: the plan has none.
 	Entities *Entities `json:"entities,omitempty"`
 	Phases   []Phase   `json:"phases"`
+	// Flags are feature flags that applications read by OpenFeature.
+	Flags []Flag `json:"flags,omitempty"`
 	// Translations map requests and answers of legacy's API to modern's and
 	// back, by the name that routes use.
 	Translations map[string]Translation `json:"translations,omitempty"`
@@ -211,6 +213,9 @@ type Phase struct {
 	Transforms []Transform `json:"transforms,omitempty"`
 	// Entities of the plan in this phase, where their owner is a label.
 	Entities *PhaseEntities `json:"entities,omitempty"`
+	// Flags say how many callers have a flag of the plan on modern: a percentage,
+	// or position. One that is not named is as in the nearest phase before.
+	Flags map[string]Share `json:"flags,omitempty"`
 }
 
 // Cluster is the kustomization of a phase.

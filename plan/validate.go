@@ -83,6 +83,7 @@ func (v *validator) plan() {
 	}
 	v.translations()
 	v.entities()
+	v.flags()
 	v.phases()
 	v.position()
 	for _, name := range slices.Sorted(maps.Keys(p.Spec.Baselines)) {

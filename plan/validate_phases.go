@@ -35,6 +35,7 @@ func (v *validator) phases() {
 		v.routes(path, ph)
 		v.transforms(path, ph, transforms)
 		v.phaseEntities(path, ph)
+		v.phaseFlags(path, ph)
 		if ph.Cluster != nil {
 			v.cluster(path, ph.Cluster)
 		}

@@ -82,8 +82,13 @@ func init() {
 		reflect.TypeFor[instant]():   (*walker).instant,
 		reflect.TypeFor[NotBefore](): (*walker).notBefore,
 		reflect.TypeFor[Date]():      (*walker).date,
+		reflect.TypeFor[Share]():     (*walker).share,
+		reflect.TypeFor[Timestamp](): (*walker).instant,
 	}
 }
+
+// wholes are structs that files do not give by their fields.
+var wholes = []reflect.Type{reflect.TypeFor[Bake](), reflect.TypeFor[NotBefore](), reflect.TypeFor[Share](), reflect.TypeFor[Timestamp]()}
 
 // field is a field of a struct as it stands in files.
 type field struct {
@@ -106,7 +111,7 @@ var fieldsOf = func() map[reflect.Type][]field {
 		default:
 			return
 		}
-		if _, ok := all[t]; ok || t == reflect.TypeFor[Bake]() || t == reflect.TypeFor[NotBefore]() {
+		if _, ok := all[t]; ok || slices.Contains(wholes, t) {
 			return
 		}
 		all[t] = nil
@@ -131,7 +136,7 @@ func (w *walker) object(path string, n *yaml.Node, t reflect.Type) bool {
 	w.pairs(path, n, func(name string, key, value *yaml.Node) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
 		if i < 0 {
-			w.unknown(path, key, fields, seen)
+			w.unknown(path, key, t, seen)
 			return
 		}
 		seen[name] = true
@@ -153,10 +158,11 @@ func (w *walker) object(path string, n *yaml.Node, t reflect.Type) bool {
 
 // unknown reports a key that is no field. The field that it probably means
 // counts as seen.
-func (w *walker) unknown(path string, key *yaml.Node, fields []field, seen map[string]bool) {
+func (w *walker) unknown(path string, key *yaml.Node, t reflect.Type, seen map[string]bool) {
 	if w.full() {
 		return
 	}
+	fields := fieldsOf[t]
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.name
@@ -169,6 +175,9 @@ func (w *walker) unknown(path string, key *yaml.Node, fields []field, seen map[s
 		hint = fmt.Sprintf("did you mean %q?", meant)
 		seen[meant] = true
 		w.bad = append(w.bad, join(path, meant))
+	}
+	if known := misplaced[t][key.Value]; known != "" {
+		hint = known
 	}
 	w.refuse(join(path, key.Value), key, "unknown-field", fmt.Sprintf("unknown field %q", key.Value), hint)
 }

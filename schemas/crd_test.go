@@ -92,6 +92,9 @@ func forms(t *testing.T) crd.PackageOverride {
 		}
 		set("Duration", apiextensions.JSONSchemaProps{Type: "string", MinLength: new(int64(2)), Pattern: durationPattern})
 		set("Percent", apiextensions.JSONSchemaProps{Type: "number", Minimum: new(0.0), Maximum: new(100.0)})
+		set("Timestamp", apiextensions.JSONSchemaProps{Type: "string", Pattern: timePattern})
+		// A number or the word position.
+		set("Share", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})
 		set("Date", apiextensions.JSONSchemaProps{Type: "string", Pattern: datePattern})
 		// One duration or a map: a structural schema cannot say that.
 		set("Bake", apiextensions.JSONSchemaProps{XPreserveUnknownFields: new(true)})

@@ -36,6 +36,12 @@ var scalars = map[reflect.Type]func() object{
 	reflect.TypeFor[plan.Date](): func() object {
 		return object{"type": "string", "pattern": datePattern}
 	},
+	reflect.TypeFor[plan.Timestamp](): func() object {
+		return object{"type": "string", "pattern": timePattern}
+	},
+	reflect.TypeFor[plan.Share](): func() object {
+		return object{"oneOf": []any{object{"type": "number", "minimum": 0, "maximum": 100}, object{"const": "position"}}}
+	},
 	reflect.TypeFor[plan.Bake](): func() object {
 		return orByPercent(duration())
 	},

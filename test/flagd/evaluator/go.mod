@@ -3,7 +3,9 @@ module github.com/changeover-dev/changeover/test/flagd/evaluator
 go 1.26.0
 
 require (
+	github.com/open-feature/flagd-schemas v0.2.13
 	github.com/open-feature/flagd/core v0.17.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	go.uber.org/zap v1.27.0
 )
 
@@ -16,8 +18,6 @@ require (
 	github.com/hashicorp/go-immutable-radix v1.3.1 // indirect
 	github.com/hashicorp/go-memdb v1.3.5 // indirect
 	github.com/hashicorp/golang-lru v0.5.4 // indirect
-	github.com/open-feature/flagd-schemas v0.2.13 // indirect
-	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2 // indirect
 	github.com/twmb/murmur3 v1.1.8 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.44.0 // indirect
