@@ -23,7 +23,7 @@ func (w *worker) carryOut(ctx context.Context, in *decide.Input, d decide.Decisi
 			return err
 		}
 		kept := w.keep(ctx, in)
-		return errors.Join(kept, w.follow(ctx, in, kept == nil), w.rest(ctx, in))
+		return errors.Join(kept, w.keepFlags(ctx, in), w.follow(ctx, in, kept == nil), w.rest(ctx, in))
 	case !d.Verb.Moves():
 		return nil
 	}
@@ -157,7 +157,7 @@ func effect(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
-// moveTraffic brings the gateway to a stop and returns when it was observed.
+// moveTraffic brings the traffic to a stop and returns when it was observed.
 func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Position, since time.Time) error {
 	d := trafficDeadline
 	if m := w.rec.Move; w.hurried && m != nil && m.Attempts == 0 {
@@ -166,7 +166,7 @@ func (w *worker) moveTraffic(ctx context.Context, v plan.Version, stop plan.Posi
 	return w.moveTrafficWithin(ctx, d, v, stop, since)
 }
 
-func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.Version, stop plan.Position, since time.Time) error {
+func (w *worker) moveGateway(ctx context.Context, d time.Duration, v plan.Version, stop plan.Position, since time.Time) error {
 	if v.Plan.Spec.Gateway == nil {
 		return nil
 	}

@@ -279,6 +279,9 @@ func (r *Reconciler) ended(ctx context.Context, t *turn) time.Duration {
 	if w.waiting != "" {
 		again = min(again, waitingInterval) // watches wake it sooner
 	}
+	if d := w.flagsExpire(t.in, r.o.Now()); d > 0 {
+		again = min(again, d)
+	}
 	if d := w.blindAfter(r.o.Now()); d > 0 {
 		again = min(again, d)
 	}

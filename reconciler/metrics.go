@@ -17,6 +17,7 @@ type metrics struct {
 	position, verdict, signal *prometheus.GaugeVec
 	healthy, pending, blind   *prometheus.GaugeVec
 	unverified, share, astray *prometheus.GaugeVec
+	flag                      *prometheus.GaugeVec
 	decisions, rollbacks      *prometheus.CounterVec
 	drifts, errors            *prometheus.CounterVec
 	gitSeconds, applySeconds  *prometheus.HistogramVec
@@ -48,6 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		unverified:   gauge("git_unverified", "1 while the branch's head is not taken up, as it is not signed as it must be."),
 		blind:        gauge("blind_seconds", "For how long at least one gate of the effective stop has not been known; 0 while all are."),
 		share:        gauge("observed_percent", "Share of the requests of split routes that went to modern in the newest interval."),
+		flag:         gauge("flag_percent", "Percentage of the callers who have a flag on modern where no rule decides; 0 where it is off.", "flag"),
 		astray:       gauge("split_mismatch", "1 while requests are seen not to be split as declared."),
 		decisions:    counter("decisions_total", "Decisions, one for each evaluation.", "verb", "reason"),
 		rollbacks:    counter("rollbacks_total", "Rollbacks that were begun.", "reason"),
@@ -65,7 +67,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.unverified, m.share, m.astray, m.decisions, m.rollbacks,
+		m.declared, m.effective, m.stop, m.position, m.verdict, m.signal, m.healthy, m.pending, m.blind, m.unverified, m.share, m.astray, m.flag, m.decisions, m.rollbacks,
 		m.drifts, m.errors, m.gitSeconds, m.applySeconds, m.workSeconds, m.toApplied, m.toSafe,
 	} {
 		if err := reg.Register(c); err != nil {
@@ -127,6 +129,10 @@ func (m *metrics) status(s Status) {
 	m.share.DeleteLabelValues(key) // rather none than an old one
 	if s.Split != nil && s.Split.Requests.Total() > 0 {
 		m.share.WithLabelValues(key).Set(100 * float64(s.Split.Requests.Modern) / float64(s.Split.Requests.Total()))
+	}
+	m.flag.DeletePartialMatch(prometheus.Labels{"plan": key})
+	for _, f := range s.Flags {
+		m.flag.WithLabelValues(key, f.Name).Set(float64(f.Percent))
 	}
 	m.position.DeletePartialMatch(prometheus.Labels{"plan": key})
 	if !s.Effective.IsZero() {

@@ -35,6 +35,8 @@ type Options struct {
 	// Backup, Transforms and Entities do the long work of moves; each is nil
 	// where the daemon was started without, and Check refuses plans that need it.
 	Backup, Transforms, Entities Work
+	// Flags is nil where the daemon has nowhere to put them.
+	Flags Flags
 	// EntityFacts knows what gates ask of entities; nil where the daemon has no
 	// table of their owners.
 	EntityFacts EntityTeller

@@ -81,7 +81,7 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
 		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err, Unverified: b.held,
-		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(), Work: w.workNow(),
+		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(), Work: w.workNow(), Flags: w.flagsNow(in),
 	}
 	s.Observed.Split = s.Split.Mismatch()
 	w.tellHeld(ctx, in, b)

@@ -28,7 +28,9 @@ type Status struct {
 	Observed  decide.Observed `json:"observed"`
 	// Split is how requests were split in the newest interval; nil where the
 	// stop splits none, or nobody counts them.
-	Split   *split.Report   `json:"split,omitempty"`
+	Split *split.Report `json:"split,omitempty"`
+	// Flags of the effective stop, in the order of the plan.
+	Flags   []FlagStatus    `json:"flags,omitempty"`
 	Gates   gates.Results   `json:"gates,omitempty"`
 	Holds   []decide.HoldOf `json:"holds,omitempty"`
 	Pending *decide.Pending `json:"pending,omitempty"`
