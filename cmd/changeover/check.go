@@ -11,6 +11,7 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/sidelabel"
 	"github.com/changeover-dev/changeover/render/entity"
+	"github.com/changeover-dev/changeover/render/flagd"
 	"github.com/changeover-dev/changeover/render/gatewayapi"
 	"github.com/changeover-dev/changeover/render/kustomize"
 	"github.com/changeover-dev/changeover/render/nginx"
@@ -21,7 +22,7 @@ import (
 // check finds what validation alone cannot: expressions and queries, and what
 // the plan's gateway cannot do. The daemon and `validate` ask the same.
 func check(doc *plan.Document) []plan.Problem {
-	return slices.Concat(gates.Check(doc), translate.Check(doc), entity.Check(doc), transform.Check(doc), nginx.Check(doc), gatewayapi.Check(doc))
+	return slices.Concat(gates.Check(doc), translate.Check(doc), entity.Check(doc), transform.Check(doc), nginx.Check(doc), gatewayapi.Check(doc), flagd.Check(doc))
 }
 
 // withCluster also refuses what needs a cluster where the daemon has none.
@@ -36,6 +37,9 @@ func withCluster(check func(*plan.Document) []plan.Problem, o reconciler.Options
 			problems = append(problems, doc.Problem(path, 0, "no-cluster", message, hint))
 		}
 		transformProblems(doc, o, add, hint)
+		if len(doc.Plan.Spec.Flags) > 0 && o.Flags == nil {
+			add("spec.flags", "the daemon has nowhere to put the flags", hint+", or with --flags-dir DIR")
+		}
 		for i, ph := range doc.Plan.Spec.Phases {
 			if ph.Backup != nil && o.Backup == nil {
 				add(fmt.Sprintf("spec.phases[%d].backup", i), "the daemon has no cluster whose objects it could save", hint)

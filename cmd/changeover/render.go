@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -32,10 +33,11 @@ type renderedFile struct {
 func (a *app) renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render PLAN [PATH...]",
-		Short: "Print what gateway and cluster would be given at a stop",
-		Long: `Print what gateway and cluster would be given at a stop, from the plan's file as it is in this folder (or in the
+		Short: "Print what gateway, flags and cluster would be given at a stop",
+		Long: `Print what gateway, flags and cluster would be given at a stop, from the plan's file as it is in this folder (or in the
 files and folders named). Nothing is applied. A nginx plan gives three files, a bridge plan one, a nginx with a bridge both, a plan of the Gateway
-API its HTTPRoute; a phase with cluster config gives its manifests, but for the values of Secrets.`,
+API its HTTPRoute; a plan with flags gives their definitions for flagd, as of now; a phase with cluster config gives its
+manifests, but for the values of Secrets.`,
 		Example: "  changeover render shop --at gradual@25",
 		Args:    onePlan(true),
 	}
@@ -56,7 +58,7 @@ API its HTTPRoute; a phase with cluster config gives its manifests, but for the 
 		if err != nil {
 			return err
 		}
-		r, err := renderAt(doc, stop)
+		r, err := renderAt(doc, stop, a.now())
 		if err != nil {
 			return err
 		}
@@ -152,14 +154,18 @@ func stopList(it plan.Itinerary) string {
 	return s
 }
 
-// renderAt renders gateway and cluster of a stop.
-func renderAt(doc *plan.Document, stop plan.Position) (rendered, error) {
+// renderAt renders gateway, flags and cluster of a stop.
+func renderAt(doc *plan.Document, stop plan.Position, now time.Time) (rendered, error) {
 	r := rendered{Plan: doc.Plan.Key(), Stop: stop}
 	kind, hash, files, err := review.Gateway(doc.Plan, stop)
 	if err != nil {
 		return r, finding("%w", err)
 	}
-	r.Gateway, r.Hash = kind, hash
+	flags, err := review.Flags(doc.Plan, stop, now)
+	if err != nil {
+		return r, finding("%w", err)
+	}
+	r.Gateway, r.Hash, files = kind, hash, append(files, flags...)
 	for _, f := range files {
 		r.Files = append(r.Files, renderedFile(f))
 	}
@@ -199,7 +205,7 @@ func (r *rendered) cluster(doc *plan.Document) error {
 
 func (a *app) printRendered(r rendered, out *outputFlag) error {
 	if len(r.Files) == 0 {
-		a.note("Plan %q moves no traffic and has no cluster config at %s: there is nothing to render.", r.Plan, r.Stop)
+		a.note("Plan %q moves no traffic, has no flags and no cluster config at %s: there is nothing to render.", r.Plan, r.Stop)
 		return nil
 	}
 	if out.structured() {

@@ -18,6 +18,7 @@ type runFlags struct {
 	lease                                   leaseFlags
 	hook                                    hookFlags
 	notify                                  notifyFlags
+	flags                                   flagFlags
 	backup                                  backupFlags
 	forgeInterval                           time.Duration
 	stateDir, prometheus                    string
@@ -40,6 +41,7 @@ func (f *runFlags) add(cmd *cobra.Command, getenv func(string) string) {
 	f.hook.add(cmd)
 	f.notify.add(cmd)
 	f.backup.add(cmd)
+	f.flags.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.sourcesFile, "sources", "", "YAML file that lists several repositories or branches, in place of --repo")
 	flags.DurationVar(&f.forgeInterval, "forge-interval", time.Minute, "how often the forge is asked for pull requests; a webhook has it asked at once")

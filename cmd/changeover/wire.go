@@ -108,6 +108,9 @@ func (d *daemon) wire(ctx context.Context, fence func() error, fenced func(error
 	if err := w.wireKube(ctx); err != nil {
 		return nil, err
 	}
+	if err := w.wireFlags(); err != nil {
+		return nil, err
+	}
 	if err := w.wireNotify(); err != nil {
 		return nil, err
 	}

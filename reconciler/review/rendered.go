@@ -81,7 +81,7 @@ func yamlOf(o render.Object) (string, error) {
 // renders compares what gateway and cluster are given at From of the base with
 // what they are given at To of the head.
 func (b *builder) renders(p *Plan, c couple) {
-	_, _, now, err := Gateway(c.head.Version.Plan, p.To)
+	now, err := b.traffic(c.head.Version.Plan, p.To)
 	if err != nil {
 		p.illegal("render", fmt.Sprintf("the gateway's config at %s cannot be rendered: %v", p.To, err), "")
 		return
@@ -92,7 +92,7 @@ func (b *builder) renders(p *Plan, c couple) {
 	}
 	var before []Rendered
 	if sound {
-		if _, _, before, err = Gateway(c.base.Version.Plan, p.From); err != nil {
+		if before, err = b.traffic(c.base.Version.Plan, p.From); err != nil {
 			p.note("The gateway's config at %s of %s cannot be rendered, so it was not compared: %v", p.From, b.base.Name, err)
 			return
 		}
