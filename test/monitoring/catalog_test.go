@@ -107,6 +107,7 @@ var bounds = map[string]string{
 	"operation": "at most 10",
 	"target":    "at most 5",
 	"result":    "at most 3",
+	"flag":      "the flags of the plan, at most 200",
 	"receiver":  "the daemon's receivers",
 }
 
