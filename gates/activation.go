@@ -10,14 +10,15 @@ import (
 // vars is what one evaluation reads. It is reused for the points of a window:
 // only the signals, series and baselines by offset change.
 type vars struct {
-	ctx       context.Context
-	signals   map[string]float64
-	series    map[string]any
-	baselines map[string]float64
-	objects   map[string]any
-	plans     map[string]any
-	approvals map[string]int
-	unknown   []*cel.AttributePatternType
+	ctx        context.Context
+	signals    map[string]float64
+	series     map[string]any
+	baselines  map[string]float64
+	objects    map[string]any
+	plans      map[string]any
+	approvals  map[string]int
+	transforms map[string]any
+	unknown    []*cel.AttributePatternType
 	// unset are the facts, objects, plans and roles that are not known: a stop
 	// that was not entered has no age.
 	unset    []*cel.AttributePatternType
@@ -63,6 +64,7 @@ func newVars(ctx context.Context, s *Snapshot, p *Program) *vars {
 	v.beside(p)
 	v.bridges()
 	v.entities()
+	v.setTransforms(p)
 	return v
 }
 
@@ -127,6 +129,8 @@ func (v *vars) ResolveName(name string) (any, bool) {
 		return v.facts.Bridges.shadow(), true
 	case entitiesFact:
 		return v.facts.Entities.values(), true
+	case transformsFact:
+		return v.transforms, true
 	case "now":
 		return v.now, true
 	}

@@ -10,7 +10,7 @@ import (
 
 // describe names what the expression reads with its values, or why they are
 // unknown: signals, series by their newest value, baselines, objects, plans,
-// approvals, and the facts that do not move with the clock.
+// approvals, transforms, and the facts that do not move with the clock.
 func (e *evaluation) describe() string {
 	var parts []string
 	for i := range e.readings {
@@ -30,6 +30,7 @@ func (e *evaluation) describe() string {
 	parts = append(parts, e.describeObjects()...)
 	parts = append(parts, e.describePlans()...)
 	parts = append(parts, e.describeApprovals()...)
+	parts = append(parts, e.describeTransforms()...)
 	for _, name := range e.gate.expr.facts {
 		switch f := e.snapshot.Facts; name {
 		case "position":
@@ -55,7 +56,7 @@ func (e *evaluation) emptyResult(v Verdict) string {
 	if v != NoData {
 		return ""
 	}
-	if e.unreadable() || e.unrecorded() || e.unheard() {
+	if e.unreadable() || e.unrecorded() || e.unheard() || e.untransformed() {
 		return ""
 	}
 	for i := range e.readings {

@@ -8,7 +8,8 @@
 // position and declared (.phase, .percent), stop and phase (.since, .age),
 // health (.cluster, .gateway), plans.NAME, approvals.ROLE, clients (.legacy, .modern),
 // shadow (.matchRate, .coverage, .comparisons), entities (.total .legacy .modern
-// .inFlight .orphaned .unknown .doubleClaimed .mismatched .syncLag), commit and now.
+// .inFlight .orphaned .unknown .doubleClaimed .mismatched .syncLag), transforms.NAME,
+// commit and now.
 // What is not known (a signal without a value, an object or a plan that is not
 // there, approvals that could not be read, the age of a stop that was never
 // entered, a division of zero by zero) is unknown
@@ -39,13 +40,19 @@
 // count: in an enter gate those of the gate's own stop, in others of the stop that
 // is entered next.
 //
+// transforms.NAME is a transform of the plan: .total, .done and .failed count its
+// sources, .complete says that all of them were transformed and compared. From then
+// on .objects and .orphaned are known, as they were counted at that time. One that
+// never ran, was taken back, or was changed since is unknown.
+//
 // commit is what goes forward next: the newest change of the plan's content while
 // that was not applied, else the raise by which its position is declared. Of it
 // are known .author, an address, and .time. Both are what Git says, and not
 // verified: there is no .signed, as a daemon that verifies takes up what is
 // signed alone.
 //
-// A name with a dash stands in quotes: plans["onap-so"], approvals["release-managers"].
+// A name with a dash stands in quotes: plans["onap-so"], approvals["release-managers"],
+// transforms["nw-intents"].
 //
 // Three functions make one number of many. Where they cannot, it is unknown.
 //

@@ -58,14 +58,17 @@ var objectFields = map[string]map[string]*cel.Type{
 	clientsType:  {"legacy": cel.IntType, "modern": cel.IntType},
 	shadowType:   {"matchRate": cel.DoubleType, "coverage": cel.DoubleType, "comparisons": cel.IntType},
 	entitiesType: entityTypes(),
+	transformType: {
+		"total": cel.IntType, "done": cel.IntType, "failed": cel.IntType, "objects": cel.IntType, "orphaned": cel.IntType, "complete": cel.BoolType,
+	},
 	planType: {
 		"phase": cel.StringType, "percent": cel.DoubleType, "declared": cel.ObjectType(positionType),
 		"complete": cel.BoolType, "state": cel.StringType,
 	},
 }
 
-// variables of an expression and their types. Names of plans and roles may hold a
-// dash, so these two are maps: plans["onap-so"]. Which names they have is checked
+// variables of an expression and their types. Names of plans, roles and transforms may
+// hold a dash, so these are maps: plans["onap-so"]. Which names they have is checked
 // when the expression is read, as for the fields of an object.
 var variables = map[string]*cel.Type{
 	"signal":   cel.ObjectType(signalsType),
@@ -84,11 +87,12 @@ var variables = map[string]*cel.Type{
 	"entities": cel.ObjectType(entitiesType),
 	"now":      cel.TimestampType,
 
-	"approvals": cel.MapType(cel.StringType, cel.IntType),
+	"approvals":  cel.MapType(cel.StringType, cel.IntType),
+	"transforms": cel.MapType(cel.StringType, cel.ObjectType(transformType)),
 }
 
 // variableNames in the order in which hints list them.
-var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "clients", "shadow", "entities", "commit", "now"}
+var variableNames = []string{"signal", "series", "baseline", "object", "position", "declared", "stop", "phase", "health", "plans", "approvals", "clients", "shadow", "entities", "transforms", "commit", "now"}
 
 // baseEnv holds what is the same in every plan; building it takes far longer
 // than extending it.
@@ -108,7 +112,7 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 
 // declared is what expressions of one plan may read, each list sorted.
 type declared struct {
-	signals, series, baselines, objects, roles []string
+	signals, series, baselines, objects, roles, transforms []string
 	// plan is the name of the plan itself.
 	plan string
 	// untold are the facts that only bridges tell, with the reason why they do not
@@ -123,12 +127,13 @@ type declared struct {
 func declaredBy(p *plan.Plan) declared {
 	s := p.Spec
 	d := declared{
-		plan:      p.Metadata.Name,
-		roles:     slices.Sorted(maps.Keys(s.Roles)),
-		signals:   slices.Sorted(maps.Keys(s.Signals)),
-		baselines: slices.Sorted(maps.Keys(s.Baselines)),
-		objects:   slices.Sorted(maps.Keys(s.Objects)),
-		points:    map[string]int{},
+		plan:       p.Metadata.Name,
+		roles:      slices.Sorted(maps.Keys(s.Roles)),
+		transforms: transformNames(p),
+		signals:    slices.Sorted(maps.Keys(s.Signals)),
+		baselines:  slices.Sorted(maps.Keys(s.Baselines)),
+		objects:    slices.Sorted(maps.Keys(s.Objects)),
+		points:     map[string]int{},
 	}
 	switch {
 	case s.Gateway.Bridged():

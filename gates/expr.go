@@ -22,13 +22,14 @@ type expr struct {
 	prg cel.Program
 	// What it reads, by name and sorted; facts are the names
 	// of the other variables.
-	signals   []string
-	series    []string // by the names of their signals
-	baselines []string
-	objects   []string // by their names in the plan
-	plans     []string
-	approvals []string // by their roles
-	facts     []string
+	signals    []string
+	series     []string // by the names of their signals
+	baselines  []string
+	objects    []string // by their names in the plan
+	plans      []string
+	approvals  []string // by their roles
+	transforms []string
+	facts      []string
 	// functions of ours that it calls, sorted.
 	functions []string
 	// paths are the places in the objects, in the order of the expression.
@@ -148,7 +149,7 @@ func newReads(src string, a *ast.AST, names *declared) *reads {
 }
 
 // fielded are the variables that are read one field at a time.
-var fielded = []string{"signal", "series", "baseline", "object", "plans", "approvals"}
+var fielded = []string{"signal", "series", "baseline", "object", "plans", "approvals", transformsFact}
 
 func (r *reads) expr(prg cel.Program) *expr {
 	sorted := func(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
@@ -156,7 +157,7 @@ func (r *reads) expr(prg cel.Program) *expr {
 		prg: prg, paths: r.paths, facts: sorted(r.facts), functions: sorted(r.functions),
 		signals: sorted(r.fields["signal"]), series: sorted(r.fields["series"]),
 		baselines: sorted(r.fields["baseline"]), objects: sorted(r.fields["object"]),
-		plans: sorted(r.fields["plans"]), approvals: sorted(r.fields["approvals"]),
+		plans: sorted(r.fields["plans"]), approvals: sorted(r.fields["approvals"]), transforms: sorted(r.fields[transformsFact]),
 	}
 }
 

@@ -33,7 +33,8 @@ func syntaxFault(src string, errs []*cel.Error) fault {
 func (c *compiler) typeFaults(src string, errs []*cel.Error) []fault {
 	var fs []fault
 	for _, e := range errs {
-		if len(errs) > 1 && strings.Contains(e.Message, "!error!") {
+		difference := strings.Contains(e.Message, "'_-_'") && dashedName.MatchString(src)
+		if len(errs) > 1 && (strings.Contains(e.Message, "!error!") || difference) {
 			continue // a consequence of another
 		}
 		f := fault{offset: celtext.Offset(src, e), code: "gate-type", message: e.Message}
@@ -77,9 +78,15 @@ func (c *compiler) rewordField(src string, f *fault, field string) {
 	runes := []rune(src)
 	object := celtext.WordBefore(runes, f.offset)
 	owner := planBefore.FindStringSubmatch(string(runes[:min(f.offset, len(runes))]))
+	at := f.offset
 	f.offset = celtext.NameAfter(src, f.offset)
 	if owner != nil {
 		f.planField(field, owner[1] != "")
+		return
+	}
+	if transformBefore.MatchString(string(runes[:min(at, len(runes))])) {
+		f.code, f.message = "unknown-name", fmt.Sprintf("a transform has no field %q", field)
+		f.hint = celtext.Suggest(field, fieldNames(transformType), "a transform has: ")
 		return
 	}
 	switch object {
@@ -184,7 +191,7 @@ func rewordOverload(f *fault, function, target, args string) {
 	case "_?_:_":
 		f.message = fmt.Sprintf("? : wants a condition and two values of one type, not %s", strings.Join(operands, ", "))
 	case "_[_]":
-		if operands[0] == "plans" || operands[0] == "approvals" {
+		if mapTexts[operands[0]] != "" {
 			f.unquoted(operands[0])
 			return
 		}
@@ -220,6 +227,8 @@ func notBool(t *cel.Type) fault {
 		f.message, f.hint = "the expression is a number, want true or false", "compare it, as in: < 0.01"
 	case planType:
 		f.message, f.hint = "the expression is a plan, want true or false", "read one of its fields, as in plans.NAME.complete"
+	case transformType:
+		f.message, f.hint = "the expression is a transform, want true or false", "read one of its fields, as in transforms.NAME.complete"
 	case "dyn":
 		f.message, f.hint = "the expression may be of any type, want true or false", "compare it, as in: == true"
 	case "string":

@@ -35,7 +35,7 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 var planBefore = regexp.MustCompile(`\bplans\s*(?:\.\s*\w+|\[[^\]]*\])(\s*\.\s*declared)?\s*$`)
 
 // dashedName is a name with a dash behind a dot, which CEL reads as a difference.
-var dashedName = regexp.MustCompile(`\b(plans|approvals)\s*\.\s*(\w+(?:-\w+)+)`)
+var dashedName = regexp.MustCompile(`\b(plans|approvals|transforms)\s*\.\s*(\w+(?:-\w+)+)`)
 
 // dashed speaks of a name that CEL does not know because it is the rest of one
 // with a dash.
@@ -76,17 +76,18 @@ func (f *fault) planField(field string, ofDeclared bool) {
 // are maps.
 var mapTexts = map[string]string{
 	"plans": cel.FormatCELType(variables["plans"]), "approvals": cel.FormatCELType(variables["approvals"]),
+	transformsFact: cel.FormatCELType(variables[transformsFact]),
 }
 
-// index reads plans["NAME"] and approvals["NAME"]. Which plans and roles an
-// expression reads must be told from the expression itself.
+// index reads plans["NAME"], approvals["NAME"] and transforms["NAME"]. Which of them
+// an expression reads must be told from the expression itself.
 func (r *reads) index(e ast.Expr) bool {
 	call := e.AsCall()
 	if call.FunctionName() != operators.Index || call.Args()[0].Kind() != ast.IdentKind {
 		return false
 	}
 	variable, key := call.Args()[0].AsIdent(), call.Args()[1]
-	if variable != "plans" && variable != "approvals" {
+	if mapTexts[variable] == "" {
 		return false
 	}
 	var name types.String
@@ -110,6 +111,8 @@ func (r *reads) named(variable, name string, offset int) {
 	switch {
 	case variable == "approvals" && !slices.Contains(r.names.roles, name):
 		f.undeclared("role", name, r.names.roles)
+	case variable == transformsFact && !slices.Contains(r.names.transforms, name):
+		f.noTransform(name, r.names.transforms)
 	case variable == "plans" && !plan.IsPlanName(name):
 		f.message = fmt.Sprintf("%q can be no plan of this namespace", name)
 		f.hint = "write the name alone, as it stands in that plan's metadata.name: plans of other namespaces cannot be read"
@@ -129,6 +132,9 @@ func (p *Program) readsBeside(e *expr) {
 	}
 	for _, role := range e.approvals {
 		p.approvals[role] = cel.AttributePattern("approvals").QualString(role)
+	}
+	for _, name := range e.transforms {
+		p.transforms[name] = true
 	}
 	p.readsCommit = p.readsCommit || slices.Contains(e.facts, "commit")
 }

@@ -39,6 +39,7 @@ type Program struct {
 	// plans and approvals are those that expressions read, by name.
 	plans, approvals map[string]*cel.AttributePatternType
 	readsCommit      bool
+	transforms       map[string]bool // that expressions read
 }
 
 // gate is one gate of a phase, compiled.
@@ -103,13 +104,14 @@ func build(p *plan.Plan, o Options) (*Program, []placed, error) {
 		return nil, nil, err
 	}
 	b := &builder{compiler: c, exprs: map[string]*expr{}, prg: &Program{
-		interval:  cmp.Or(max(o.Interval, 0), defaultInterval),
-		phases:    map[string]map[plan.Effect][]gate{},
-		signals:   map[string]*signal{},
-		baselines: map[string]*baseline{},
-		objects:   map[string]object{},
-		plans:     map[string]*cel.AttributePatternType{},
-		approvals: map[string]*cel.AttributePatternType{},
+		interval:   cmp.Or(max(o.Interval, 0), defaultInterval),
+		phases:     map[string]map[plan.Effect][]gate{},
+		signals:    map[string]*signal{},
+		baselines:  map[string]*baseline{},
+		objects:    map[string]object{},
+		plans:      map[string]*cel.AttributePatternType{},
+		approvals:  map[string]*cel.AttributePatternType{},
+		transforms: map[string]bool{},
 	}}
 	for name, ref := range p.Spec.Objects {
 		b.prg.objects[name] = newObject(name, ref)
@@ -209,6 +211,9 @@ func (p *Program) windowFault(e *expr) (fault, bool) {
 	case len(e.approvals) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", besideName("approvals", e.approvals[0]))
 		f.hint = "drop for, or move that part into a gate of its own"
+	case len(e.transforms) > 0:
+		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", besideName(transformsFact, e.transforms[0]))
+		f.hint = "drop for, or move that part into a gate of its own: how far a transform was before is not kept"
 	case len(e.facts) > 0:
 		f.message = fmt.Sprintf("for needs an expression over signals alone, and this one reads %q", e.facts[0])
 		f.hint = "drop for, or move that part into a gate of its own"

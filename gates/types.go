@@ -132,6 +132,8 @@ type Facts struct {
 	Bridges   Bridges
 	// Entities; nil: not read.
 	Entities *Entities
+	// Transforms of the plan by name; one that is not there is unknown.
+	Transforms map[string]Transform
 }
 
 // PlanState is how another plan stands.

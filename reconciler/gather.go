@@ -361,6 +361,9 @@ func (w *worker) evaluate(ctx context.Context, in *decide.Input, newHead <-chan 
 			snap.Facts.Bridges = *told
 		}
 		snap.Facts.Entities = listed
+		if progs[i].ReadsTransforms([]gates.Request{want.Request}) {
+			snap.Facts.Transforms = w.askTransforms(want.Version.Plan)
+		}
 		snap.Facts.Objects = w.objects(ctx, want.Version.Plan, progs[i].Objects([]gates.Request{want.Request}))
 		in.Verdicts = append(in.Verdicts, progs[i].Eval(want.Version.Revision, []gates.Request{want.Request}, snap)...)
 	}

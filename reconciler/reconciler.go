@@ -40,6 +40,9 @@ type Options struct {
 	// EntityFacts knows what gates ask of entities; nil where the daemon has no
 	// table of their owners.
 	EntityFacts EntityTeller
+	// TransformFacts knows what gates ask of transforms; nil where the daemon has
+	// no cluster.
+	TransformFacts TransformTeller
 	// Fence is asked before every effect: an error says why none may be
 	// begun, as when another daemon leads. Nil: all may.
 	Fence func() error

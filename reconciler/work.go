@@ -51,6 +51,8 @@ type Task struct {
 // Progress is how far Work is.
 type Progress struct {
 	Name string `json:"name"` // backup, transforms, entities
+	// Back: it takes back what a backward move left behind.
+	Back bool `json:"back,omitempty"`
 	// Done: nothing is left to do for the task.
 	Done bool `json:"done,omitempty"`
 	// Message says what it does or waits for, for people; no clock.
@@ -107,7 +109,7 @@ func (w *worker) ask(ctx context.Context, name string, t Task, undo bool) (done 
 		do, doing = x.Undo, "take back "+name
 	}
 	p, err := do(ctx, t)
-	p.Name, p.Done = name, p.Done && err == nil
+	p.Name, p.Back, p.Done = name, undo, p.Done && err == nil
 	if w.work.progress == nil {
 		w.work.progress = map[string]Progress{}
 	}

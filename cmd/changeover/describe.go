@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -70,9 +71,24 @@ func (d *describer) head() {
 	d.next()
 }
 
+// workWords say what is done to the items of a work, forward and when it is taken
+// back.
+var workWords = map[string]map[bool]string{
+	"backup":     {false: "objects saved", true: "objects restored"},
+	"transforms": {false: "sources transformed", true: "sources taken back"},
+	"entities":   {false: "of the stop's share are with modern", true: "are back"},
+}
+
 // worked is how far a long work of a move is.
 func worked(p reconciler.Progress) string {
-	text := fmt.Sprintf("%s: %d of %d", p.Name, p.Finished, p.Total)
+	text := p.Name + ": "
+	if p.Back {
+		text = p.Name + ", taken back: "
+	}
+	if p.Total == 0 {
+		return text + cmp.Or(p.Message, "beginning")
+	}
+	text += fmt.Sprintf("%d of %d %s (%d%%)", p.Finished, p.Total, workWords[p.Name][p.Back], 100*p.Finished/p.Total)
 	if p.Failed > 0 {
 		text += fmt.Sprintf(", %d failed", p.Failed)
 	}

@@ -111,6 +111,13 @@ func states() map[string]reconciler.Status {
 	s.State, s.Waiting = reconciler.StateProgressing, "5 of the next 250 are in flight"
 	s.Work = []reconciler.Progress{{Name: "entities", Message: s.Waiting, Total: 250, Finished: 120, Failed: 2, Rate: 2.5}}
 	all["work"] = s
+	s.Waiting = ""
+	s.Work = []reconciler.Progress{
+		{Name: "backup", Back: true, Total: 40, Finished: 12, Failed: 1, Message: "1 object is not restored: ConfigMap so/a: it is being deleted"},
+		{Name: "transforms", Back: true, Message: "beginning"},
+		{Name: "entities", Done: true, Total: 25, Finished: 24, Message: "1 are in flight"},
+	}
+	all["taken-back"] = s
 	s = all["git-stale"]
 	s.GitReadAt, s.GitError = before(12*time.Minute), "fetch main of https://git.example.com/ops/migrations.git: the remote cannot be reached: connection refused"
 	all["git-stale"] = s

@@ -19,12 +19,13 @@ import (
 
 // entitiesFlags are those of `changeover entities`.
 type entitiesFlags struct {
-	entity    entityFlags
-	kube      kubeFlags
-	namespace *string
-	out       *outputFlag
-	owner     string
-	end, dry  bool
+	entity         entityFlags
+	kube           kubeFlags
+	namespace      *string
+	out            *outputFlag
+	owner          string
+	end, dry       bool
+	stateDir, stop string // of batches
 }
 
 func (a *app) entitiesCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) entitiesCommand() *cobra.Command {
 read from its file in this folder, or in the files and folders named. The flags are those of the daemon: it does the same at
 the plan's interval, and gates read what it finds.`,
 	}
-	cmd.AddCommand(a.entitiesListCommand(), a.entitiesVerifyCommand(), a.entitiesOrphansCommand())
+	cmd.AddCommand(a.entitiesListCommand(), a.entitiesVerifyCommand(), a.entitiesOrphansCommand(), a.entitiesBatchesCommand())
 	return cmd
 }
 

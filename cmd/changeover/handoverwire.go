@@ -14,7 +14,7 @@ func (w *wired) handOver(t *entityTools, locks *entities.Locks) *handover.Engine
 	bridges, _ := w.common.Bridge.(handover.Bridges)
 	return handover.New(handover.Options{
 		Store: t.store, Open: t.sides, Bridges: func(*plan.Plan) handover.Bridges { return bridges }, Lock: locks.TryLock,
-		Dir: filepath.Join(w.daemon.flags.stateDir, "handover"), Token: rand.Text,
+		Dir: filepath.Join(w.daemon.flags.stateDir, handoverDir), Token: rand.Text,
 		Metrics: handover.NewMetrics(w.daemon.metrics), Log: w.daemon.log, Now: w.daemon.now,
 	})
 }

@@ -33,7 +33,7 @@ func (w *wired) wireTransforms(s *source, o *reconciler.Options) ([]func(context
 	if err != nil {
 		return nil, err
 	}
-	o.Transforms = r
+	o.Transforms, o.TransformFacts = r, r
 	return []func(context.Context) error{r.Run}, nil
 }
 

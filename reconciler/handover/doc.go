@@ -26,7 +26,11 @@
 // have been killed. A backend that carries a write out later than that, without
 // having answered, may do so after the hand-over.
 //
+// What a stop adds to those before it is its batch. It is frozen as a manifest when
+// the stop is first entered, before anything of it is handed over; an entity in flight
+// stays in its batch and is handed over at a later stop.
+//
 // The table is all that must be remembered: at any point, kill -9 leaves an entity
-// with exactly one owner. The frozen order is a file beside, and who flipped what is
-// in the table's batch.
+// with exactly one owner. The frozen order and the manifests are files beside,
+// which are made anew where they are lost: who flipped what is in the table's batch.
 package handover

@@ -154,6 +154,9 @@ func (r *run) pass(ctx context.Context) (res result, err error) {
 func (r *run) ordered(ctx context.Context, s share) ([]string, map[string]ownership.Entity, error) {
 	if s.phase != "" && !r.back.Load() {
 		o, table, err := r.freeze(ctx, s.phase)
+		if err == nil {
+			err = r.freezeBatch(s.phase, o.IDs[:s.count(len(o.IDs))], table)
+		}
 		return o.IDs, table, err
 	}
 	table, err := r.table(ctx)

@@ -194,7 +194,7 @@ func (w *world) engine() (*Engine, func()) {
 	locks := &entities.Locks{}
 	e := New(Options{
 		Store: dying{w.store, w}, Open: func(*plan.Plan) (Sides, error) { return w, nil }, Bridges: func(*plan.Plan) Bridges { return w },
-		Lock: locks.TryLock, Dir: filepath.Join(w.dir, "orders"), Token: func() string { n++; return fmt.Sprint("t", time.Now().UnixNano(), n) },
+		Lock: locks.TryLock, Dir: w.orders(), Token: func() string { n++; return fmt.Sprint("t", time.Now().UnixNano(), n) },
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Pause: time.Millisecond, Rest: 5 * time.Millisecond,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

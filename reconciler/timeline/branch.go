@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,6 +75,16 @@ func (p *Player) Tell(key plan.Key, o decide.Other, st gates.PlanState) {
 // TellEntities says what is known of entities from now on.
 func (p *Player) TellEntities(e *gates.Entities) {
 	p.entities = e
+	p.changed = true
+}
+
+// TellTransform says how far a transform of the plan is from now on.
+func (p *Player) TellTransform(name string, t gates.Transform) {
+	p.transforms = maps.Clone(p.transforms)
+	if p.transforms == nil {
+		p.transforms = map[string]gates.Transform{}
+	}
+	p.transforms[name] = t
 	p.changed = true
 }
 

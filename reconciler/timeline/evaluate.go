@@ -69,7 +69,7 @@ func (p *Player) evaluate(in *decide.Input) {
 	for _, w := range wants {
 		snap.Facts = in.Facts(w)
 		snap.Facts.Objects, snap.Facts.Plans, snap.Facts.Bridges = p.o.Objects, p.stands, p.bridges
-		snap.Facts.Entities = p.entities
+		snap.Facts.Entities, snap.Facts.Transforms = p.entities, p.transforms
 		all = append(all, p.program(w.Version).Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
 	}
 	if p.o.Judge != nil {

@@ -64,23 +64,24 @@ type Look struct {
 
 // Player plays one plan. It is not safe for concurrent use.
 type Player struct {
-	o         Options
-	programs  map[plan.Digest]*gates.Program
-	approvals []decide.Approval
-	others    map[plan.Key]decide.Other
-	stands    map[string]gates.PlanState // of the namespace, by name
-	bridges   gates.Bridges
-	entities  *gates.Entities
-	versions  map[plan.Revision]plan.Version
-	head      plan.Version
-	rec       decide.Record
-	commits   int
-	now       time.Time
-	changed   bool // the branch, since the last look
-	in        decide.Input
-	last      Look
-	judged    judged
-	out       map[gates.Need]gates.Sample
+	o          Options
+	programs   map[plan.Digest]*gates.Program
+	approvals  []decide.Approval
+	others     map[plan.Key]decide.Other
+	stands     map[string]gates.PlanState // of the namespace, by name
+	bridges    gates.Bridges
+	entities   *gates.Entities
+	transforms map[string]gates.Transform
+	versions   map[plan.Revision]plan.Version
+	head       plan.Version
+	rec        decide.Record
+	commits    int
+	now        time.Time
+	changed    bool // the branch, since the last look
+	in         decide.Input
+	last       Look
+	judged     judged
+	out        map[gates.Need]gates.Sample
 }
 
 // New compiles the gates, and puts the plan where it begins.

@@ -88,11 +88,13 @@ func (j *job) ensure(ctx context.Context, task string) (err error) {
 	if j.s.head.Task == task {
 		j.total = j.s.head.Report.Sources
 		j.tell("")
+		j.w.known(j.t.Plan.Name)
 		return nil
 	}
 	if j.source, err = j.mapping(j.t.Plan.From.APIVersion, j.t.Plan.From.Kind); err != nil {
 		return err
 	}
+	j.w.tellOne(j.t.Plan.Name, 0, 0, 0) // whatever came of an earlier run
 	report := Report{Sample: *j.t.Plan.Sample}
 	if j.s.head.Begun == task {
 		report = j.s.head.Report
@@ -115,7 +117,11 @@ func (j *job) ensure(ctx context.Context, task string) (err error) {
 	}
 	j.s.head.Task, j.s.head.Undone, j.s.head.Report = task, "", report
 	j.tell("")
-	return j.s.saveHead()
+	if err := j.s.saveHead(); err != nil {
+		return err
+	}
+	j.w.known(j.t.Plan.Name)
+	return nil
 }
 
 // settle goes through the sources until a pass finds nothing new.
@@ -210,6 +216,7 @@ func (j *job) tell(doing string) {
 		p.Message = why
 	}
 	j.w.set(p)
+	j.w.tellOne(j.t.Plan.Name, max(total, finished), finished, failed)
 	j.r.metrics.progress(j.key, j.t.Plan.Name, max(total, finished), finished, failed)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/kube/client"
@@ -51,7 +52,8 @@ type work struct {
 
 	mu       sync.Mutex
 	progress reconciler.Progress
-	reports  map[string]Report // by transform
+	reports  map[string]Report          // by transform
+	facts    map[string]gates.Transform // of those that are being worked, by name
 }
 
 func (w *work) set(p reconciler.Progress) {
@@ -201,7 +203,7 @@ func (r *Runner) do(t reconciler.Task, transforms []plan.Transform, undo bool) (
 // start begins the work of a task once that before it has ended.
 func (r *Runner) start(t reconciler.Task, id string, transforms []plan.Transform, undo bool, before <-chan struct{}) *work {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &work{task: id, undo: undo, cancel: cancel, done: make(chan struct{}), reports: map[string]Report{}}
+	w := &work{task: id, undo: undo, cancel: cancel, done: make(chan struct{}), reports: map[string]Report{}, facts: map[string]gates.Transform{}}
 	w.set(reconciler.Progress{Message: "beginning"})
 	r.wait.Add(1)
 	go func() {

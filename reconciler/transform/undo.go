@@ -22,6 +22,7 @@ func (j *job) undo(ctx context.Context, task string) error {
 	if j.s.head.Undone == task {
 		return nil
 	}
+	j.w.tellOne(j.t.Plan.Name, 0, 0, 0)
 	keys := slices.Sorted(maps.Keys(j.s.records))
 	j.total = len(keys)
 	report := j.s.head.Report
@@ -41,7 +42,11 @@ func (j *job) undo(ctx context.Context, task string) error {
 	}
 	// What is transformed next begins anew.
 	j.s.head.Task, j.s.head.Undone, j.s.head.Report = "", task, report
-	return j.s.saveHead()
+	if err := j.s.saveHead(); err != nil {
+		return err
+	}
+	j.w.known(j.t.Plan.Name)
+	return nil
 }
 
 // undoBatch removes the targets of sources, and keeps which are left.

@@ -46,6 +46,9 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 		"entities": func(_, v *yaml.Node) {
 			d.List(v, func(e *yaml.Node) { t.Entities = append(t.Entities, d.counted(e)) })
 		},
+		"transforms": func(_, v *yaml.Node) {
+			d.List(v, func(e *yaml.Node) { t.Transforms = append(t.Transforms, d.transformed(e)) })
+		},
 		"commits": func(_, v *yaml.Node) {
 			d.List(v, func(c *yaml.Node) { t.Commits = append(t.Commits, d.commit(c)) })
 		},
@@ -60,6 +63,7 @@ func (d *decoder) test(n *yaml.Node, start time.Time) Test {
 	slices.SortStableFunc(t.Approvals, func(a, b Approval) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Bridges, func(a, b Told) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Entities, func(a, b Counted) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(t.Transforms, func(a, b Transformed) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(t.Others, func(a, b Other) int { return cmp.Compare(a.At, b.At) })
 	return t
 }

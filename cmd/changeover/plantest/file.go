@@ -38,15 +38,16 @@ type Test struct {
 	// then, none where nothing was applied yet.
 	Position, Effective plan.Position
 	// Author of the commits that do not name their own.
-	Author    string
-	Series    []engine.Series
-	Commits   []Commit
-	Approvals []Approval
-	Others    []Other
-	Bridges   []Told
-	Entities  []Counted
-	Objects   map[string]map[string]any
-	Expect    []Expectation
+	Author     string
+	Series     []engine.Series
+	Commits    []Commit
+	Approvals  []Approval
+	Others     []Other
+	Bridges    []Told
+	Entities   []Counted
+	Transforms []Transformed
+	Objects    map[string]map[string]any
+	Expect     []Expectation
 
 	unset struct{ position, effective, approvals bool }
 	at    struct{ position, effective, approvals place }

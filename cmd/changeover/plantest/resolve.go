@@ -59,6 +59,9 @@ func (r *resolver) test(t *Test) {
 	for _, o := range t.Others {
 		r.other(o)
 	}
+	for _, x := range t.Transforms {
+		r.transform(x)
+	}
 	for _, e := range t.Expect {
 		r.checks(e.Checks)
 	}

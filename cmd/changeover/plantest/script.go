@@ -44,6 +44,12 @@ func (f *File) script(p *plan.Plan, t Test) (out []event) {
 			return nil
 		}})
 	}
+	for _, x := range t.Transforms {
+		out = append(out, event{x.At, func(player *timeline.Player, _ time.Time) error {
+			player.TellTransform(x.Name, x.facts())
+			return nil
+		}})
+	}
 	for _, c := range t.Commits {
 		out = append(out, event{c.At, func(player *timeline.Player, now time.Time) error {
 			return player.Commit(now, timeline.Commit{
