@@ -36,7 +36,7 @@ deps: ## Install the components that the tests need and that are missing (Debian
 	@test/setup/components.sh
 
 .PHONY: components
-components: ## Build the Kubernetes control plane for tests into the cache, once (10 minutes on two cores).
+components: ## Build the Kubernetes control plane and an S3 service for tests into the cache, once (12 minutes on two cores).
 	@go run ./test/cluster/cmd/cluster build
 
 .PHONY: test

@@ -68,8 +68,9 @@ func (r *rig) damage(m backup.Manifest, name string, edit func([]byte) []byte) {
 
 func flip(b []byte) []byte { b[len(b)/2] ^= 4; return b }
 
-func TestDamageIsToldObjectByObject(t *testing.T) {
-	r := setup(t)
+func TestDamageIsToldObjectByObject(t *testing.T) { onDiskAndInS3(t, damageIsTold) }
+
+func damageIsTold(t *testing.T, r *rig) {
 	r.fill(250) // three groups
 	m := r.created(r.of())
 	r.counts(r.verify(m), "Intact 250")

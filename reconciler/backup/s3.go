@@ -17,8 +17,11 @@ func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	if u.Host == "" || u.User != nil {
 		return nil, errors.New("open the backups: want s3://BUCKET; credentials come from the environment, as those of the AWS CLI")
 	}
-	prefix := u.Path
-	u = &url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: u.RawQuery}
+	prefix, query := u.Path, u.Query()
+	// Every part of a file is compared with its own hash here. The client's checksum is
+	// of the file as a whole: by it one flipped bit would hide which objects are well.
+	query.Set("response_checksum_validation", "when_required")
+	u = &url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: query.Encode()}
 	b, err := new(s3blob.URLOpener).OpenBucketURL(ctx, u)
 	if err != nil {
 		return nil, fmt.Errorf("open the backups in s3://%s: %w", u.Host, cause(err))

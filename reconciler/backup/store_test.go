@@ -2,39 +2,27 @@ package backup_test
 
 import (
 	"bytes"
-	"net/http/httptest"
-	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"gocloud.dev/blob/memblob"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/backup"
+	"github.com/changeover-dev/changeover/test/s3test"
 )
 
-// s3 is a service on loopback; with CHANGEOVER_S3_ENDPOINT another one, which
-// has a bucket named backups and the credentials of the environment.
-func s3(t *testing.T) string {
+// inS3 has the backups of a rig in a bucket of a real service; its files are those
+// that the service answers with.
+func (r *rig) inS3(t *testing.T) *backup.Store {
 	t.Helper()
-	endpoint := os.Getenv("CHANGEOVER_S3_ENDPOINT")
-	if endpoint == "" {
-		backend := s3mem.New()
-		if err := backend.CreateBucket("backups"); err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewServer(gofakes3.New(backend).Server())
-		t.Cleanup(server.Close)
-		endpoint = server.URL
-		t.Setenv("AWS_ACCESS_KEY_ID", "a")
-		t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
-	}
-	return "s3://backups/some/prefix?region=us-east-1&use_path_style=true&endpoint=" + url.QueryEscape(endpoint)
+	s := s3test.Start(t, "backups")
+	r.dir = filepath.Join(s.Dir, "backups", "some", "prefix")
+	return r.open(s.Bucket("backups", "some/prefix"))
 }
 
 // TestEveryStoreKeepsBackups is one suite for all of them.
@@ -42,7 +30,7 @@ func TestEveryStoreKeepsBackups(t *testing.T) {
 	for name, open := range map[string]func(*rig) *backup.Store{
 		"file":   func(r *rig) *backup.Store { return r.store },
 		"memory": func(*rig) *backup.Store { return backup.On(memblob.OpenBucket(nil)) },
-		"s3":     func(r *rig) *backup.Store { return r.open(s3(t)) },
+		"s3":     func(r *rig) *backup.Store { return r.inS3(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := setup(t)
@@ -83,8 +71,19 @@ func (r *rig) names() []string {
 	return out
 }
 
-func TestRetention(t *testing.T) {
-	r := setup(t)
+// onDiskAndInS3 runs a test on both, which have files that can be damaged.
+func onDiskAndInS3(t *testing.T, test func(*testing.T, *rig)) {
+	t.Run("file", func(t *testing.T) { test(t, setup(t)) })
+	t.Run("s3", func(t *testing.T) {
+		r := setup(t)
+		r.store = r.inS3(t)
+		test(t, r)
+	})
+}
+
+func TestRetention(t *testing.T) { onDiskAndInS3(t, retention) }
+
+func retention(t *testing.T, r *rig) {
 	r.fill(1)
 	b := r.of()
 	b.Retention = plan.Duration(time.Hour)

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +108,16 @@ func newOrchestrator(t *testing.T) *orchestrator {
 			http.NotFound(w, r)
 		}
 	})
+	mux.HandleFunc("DELETE /deployments/{id}", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(rand.N(5 * time.Millisecond))
+		o.mu.Lock()
+		d := o.all[r.PathValue("id")]
+		delete(o.all, r.PathValue("id"))
+		o.mu.Unlock()
+		if d == nil {
+			http.NotFound(w, r)
+		}
+	})
 	mux.HandleFunc("POST /deployments", func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		o.mu.Lock()
@@ -158,23 +167,8 @@ func (o *orchestrator) take(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// migration is a hand-over under way, with clients that write.
-type migration struct {
-	t              *testing.T
-	s              *stack.Stack
-	legacy, modern *orchestrator
-	owners         ownership.Store
-	ids            []string
-
-	mu      sync.Mutex
-	acked   map[string][]string // by id: writes whose clients were told of success
-	refused atomic.Int64
-	longest atomic.Int64 // for which an id was refused, in ns
-	failed  atomic.Int64
-}
-
 func startMigration(t *testing.T, n int) *migration {
-	m := &migration{t: t, legacy: newOrchestrator(t), modern: newOrchestrator(t), acked: map[string][]string{}}
+	m := &migration{t: t, legacy: newOrchestrator(t), modern: newOrchestrator(t), acked: map[string][]string{}, deleting: map[string]bool{}, deleted: map[string]bool{}}
 	m.legacy.other, m.modern.other = m.modern, m.legacy
 	for i := range n {
 		id := fmt.Sprintf("d%04d", i)
@@ -193,6 +187,7 @@ func startMigration(t *testing.T, n int) *migration {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = m.owners.Close() })
+	m.table = table
 	m.s.StartDaemon()
 	m.at("setup")
 	return m
@@ -204,59 +199,6 @@ func (m *migration) at(stop string) reconciler.Status {
 	return m.s.Await(stop, 3*time.Minute, func(s reconciler.Status) bool {
 		return s.Effective.String() == stop && s.Move == nil && s.Declared == s.Effective
 	})
-}
-
-// clients write, read and delete until the returned function is called.
-func (m *migration) clients() (stop func()) {
-	var all sync.WaitGroup
-	done := make(chan struct{})
-	for c := range 4 {
-		all.Go(func() {
-			blocked := map[string]time.Time{}
-			for i := 0; ; i++ {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				m.write(m.ids[rand.N(len(m.ids))], fmt.Sprintf("c%d-%d", c, i), blocked)
-			}
-		})
-	}
-	return func() { close(done); all.Wait() }
-}
-
-func (m *migration) write(id, token string, blocked map[string]time.Time) {
-	req, err := http.NewRequest("PUT", m.s.URL+"/deployments/"+id, strings.NewReader(token))
-	if err != nil {
-		m.t.Error(err)
-		return
-	}
-	sent := time.Now()
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		m.failed.Add(1)
-		return
-	}
-	_, _ = io.Copy(io.Discard, res.Body)
-	_ = res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-		delete(blocked, id)
-		m.mu.Lock()
-		m.acked[id] = append(m.acked[id], token)
-		m.mu.Unlock()
-	case http.StatusServiceUnavailable:
-		m.refused.Add(1)
-		if since, ok := blocked[id]; ok {
-			m.longest.Store(max(m.longest.Load(), int64(sent.Sub(since))))
-		} else {
-			blocked[id] = sent
-		}
-		m.write(id, token+"'", blocked) // a client that insists
-	default:
-		m.failed.Add(1)
-	}
 }
 
 // owned are the ids that modern owns.
@@ -275,33 +217,12 @@ func (m *migration) owned() (ids []string) {
 	return ids
 }
 
-// settled checks that the owner has every write, once, and the other side took none
-// of them too.
-func (m *migration) settled() {
-	m.t.Helper()
-	modern := m.owned()
-	for id, acked := range m.acked {
-		owner := m.legacy
-		if slices.Contains(modern, id) {
-			owner = m.modern
-		}
-		have := map[string]int{}
-		for _, w := range owner.all[id].Writes {
-			have[w]++
-		}
-		for _, w := range acked {
-			if have[w] != 1 || m.legacy.applied[w]+m.modern.applied[w] != 1 {
-				m.t.Errorf("%s: the write %s is %d times with its owner, applied %d times by legacy and %d by modern", id, w, have[w], m.legacy.applied[w], m.modern.applied[w])
-			}
-		}
-	}
-}
-
 // TestEntitiesAreHandedOverUnderLoad goes through every stop while clients write and
 // the daemon is killed, and back from half of it.
 func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
 	n, kills := count(60, 1000), count(4, 50)
 	m := startMigration(t, n)
+	watched := m.watch()
 	stop := m.clients()
 	began := time.Now()
 	killed := 0
@@ -316,12 +237,15 @@ func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
 		}
 		m.at(at)
 		m.share(percent)
+		// From now on the order is frozen: what is deleted leaves a gap in it.
+		m.deletable.Store(int64(n * percent / 500))
 	}
+	m.await("something is deleted", func() bool { return m.gone() > 0 })
 	m.create("fresh")
 	// Back at half of the way: what was given away goes back, what was born stays.
 	m.s.Declare("setup")
 	m.at("setup")
-	m.s.Await("all is handed back", 3*time.Minute, func(reconciler.Status) bool { return slices.Equal(m.owned(), []string{"fresh"}) })
+	m.s.Await("all is handed back", 3*time.Minute, func(reconciler.Status) bool { return slices.Equal(m.living(m.owned()), []string{"fresh"}) })
 	if m.legacy.has("fresh") {
 		t.Error("what was born on modern was given to legacy")
 	}
@@ -331,17 +255,19 @@ func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
 	}
 	m.share(100)
 	m.legacy.calm() // nothing is in flight any more
-	m.s.Await("the stragglers", 3*time.Minute, func(reconciler.Status) bool { return len(m.owned()) == n+1 })
+	m.s.Await("the stragglers", 3*time.Minute, func(reconciler.Status) bool { return len(m.living(m.owned())) == len(m.living(m.ids))+1 })
 	m.s.Declare("sunset")
 	m.at("sunset")
 	stop()
+	blocks := watched()
 	m.settled()
+	blocks.judge(t)
 	writes := 0
 	for _, w := range m.acked {
 		writes += len(w)
 	}
 	longest := time.Duration(m.longest.Load())
-	t.Logf("%d entities, %d writes, %d refused for a moment, the longest for %s, %d failed, %d kills, %s", n, writes, m.refused.Load(), longest, m.failed.Load(), killed, time.Since(began).Round(time.Second))
+	t.Logf("%d entities, %d writes, %d refused for a moment, the longest for %s, %d failed, %d deleted, %d kills, %s; %s", n, writes, m.refused.Load(), longest, m.failed.Load(), m.gone(), killed, time.Since(began).Round(time.Second), blocks)
 	if m.failed.Load() > 0 {
 		t.Errorf("%d requests failed", m.failed.Load())
 	}
@@ -356,7 +282,7 @@ func (m *migration) share(percent int) {
 			want = append(want, id)
 		}
 	}
-	got := slices.DeleteFunc(m.owned(), func(id string) bool { return id == "fresh" })
+	got, want := m.living(slices.DeleteFunc(m.owned(), func(id string) bool { return id == "fresh" })), m.living(want)
 	if !slices.Equal(got, want) {
 		m.t.Errorf("at %d %% modern owns %v, want %v", percent, got, want)
 	}

@@ -84,7 +84,7 @@ func (b Builder) nothingMissing() bool {
 		names = append(names, k.name)
 	}
 	b.say("missing: %s", strings.Join(names, " "))
-	b.say("building them once into %s: about 10 minutes for all of them on two cores, at low priority", b.Cache.Dir)
+	b.say("building them once into %s: about 12 minutes for all of them on two cores, at low priority", b.Cache.Dir)
 	return false
 }
 

@@ -17,6 +17,7 @@ const (
 	Kubectl                = "kubectl"
 	Kwok                   = "kwok"
 	KwokStages             = "kwok-stages"              // a folder of YAML files: how nodes and pods come to life
+	Versitygw              = "versitygw"                // an S3 service over a folder
 	GatewayAPIStandard     = "gateway-api-standard"     // a folder of YAML files, one definition each
 	GatewayAPIExperimental = "gateway-api-experimental" // the same, of the experimental channel
 )
@@ -27,6 +28,7 @@ const (
 	etcdVersion       = "v3.6.8"
 	kwokVersion       = "v0.8.0"
 	gatewayAPIVersion = "v1.6.1"
+	versitygwVersion  = "v1.8.0"
 )
 
 // component is a program, which has a package, or a folder of files, which has
@@ -51,6 +53,7 @@ var all = []component{
 		files: []string{"config/crd/experimental/gateway*.yaml"}},
 	{name: Etcd, version: etcdVersion, pinned: "etcd", module: "go.etcd.io/etcd/server/v3", pkg: "go.etcd.io/etcd/server/v3"},
 	{name: Kwok, version: kwokVersion, pinned: "etcd", module: "sigs.k8s.io/kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
+	{name: Versitygw, version: versitygwVersion, pinned: "s3", module: "github.com/versity/versitygw", pkg: "github.com/versity/versitygw/cmd/versitygw"},
 	kubernetes(APIServer),
 	kubernetes(Scheduler),
 	kubernetes(ControllerManager),

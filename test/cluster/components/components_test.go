@@ -118,14 +118,14 @@ func TestWhatIsMissingIsBuiltOnce(t *testing.T) {
 	if got := w.calls(); got != len(all) {
 		t.Errorf("go was called %d times, want once a component", got)
 	}
-	for _, want := range []string{"missing: kwok-stages ", "etcd v3.6.8 (4 of 9)", "etcd is there after ", "all 9 are there, in "} {
+	for _, want := range []string{"missing: kwok-stages ", "etcd v3.6.8 (4 of 10)", "etcd is there after ", "all 10 are there, in "} {
 		if !strings.Contains(w.said(), want) {
 			t.Errorf("it does not say %q:\n%s", want, w.said())
 		}
 	}
 	*w.out = output{}
 	must(t, w.Build(t.Context()))
-	if got := w.said(); w.calls() != len(all) || got != "components: all 9 are there, in "+w.Cache.Dir {
+	if got := w.said(); w.calls() != len(all) || got != "components: all 10 are there, in "+w.Cache.Dir {
 		t.Errorf("a second run built something, or does not say that it did not:\n%s", got)
 	}
 	must(t, os.Remove(filepath.Join(w.Cache.Dir, etcdVersion, Etcd)))
