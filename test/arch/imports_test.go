@@ -68,7 +68,7 @@ var table = []row{
 	{folders: []string{"reconciler/notify/send"}, ours: []string{"plan", "reconciler", "reconciler/notify/notice"}},
 	{folders: []string{"reconciler/sidelabel"}, ours: []string{"plan", "render/entity", "reconciler", "reconciler/ownership", "reconciler/kube/client"}},
 	{folders: []string{"reconciler/kube/client"}, ours: []string{"plan", "render"}},
-	{folders: []string{"reconciler/transform"}, ours: []string{"plan", "render", "render/transform", "reconciler", "reconciler/durable", "reconciler/kube/client"}},
+	{folders: []string{"reconciler/transform"}, ours: []string{"plan", "render", "render/transform", "gates", "reconciler", "reconciler/durable", "reconciler/kube/client"}},
 	// The record in the cluster shows evidence too, and gates read objects.
 	{folders: []string{"reconciler/kube", "reconciler/kube/*"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates", "reconciler/kube/client", "reconciler/kube/status", "reconciler/kube/api"}},

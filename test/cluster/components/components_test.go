@@ -302,7 +302,7 @@ func TestVersionsAreThoseThatTheModulesPin(t *testing.T) {
 		if !regexp.MustCompile(`(?m)\s` + regexp.QuoteMeta(k.module+" "+k.version) + `( // indirect)?$`).Match(b) {
 			t.Errorf("%s: test/cluster/%s does not require %s %s", k.name, k.pinned, k.module, k.version)
 		}
-		if k.pkg != "" && !strings.Contains(string(b), "\n\t"+k.pkg+"\n") {
+		if k.pkg != "" && !strings.Contains(string(b), "\n\t"+k.pkg+"\n") && !strings.Contains(string(b), "\ntool "+k.pkg+"\n") {
 			t.Errorf("%s: test/cluster/%s has no tool %s", k.name, k.pinned, k.pkg)
 		}
 	}
