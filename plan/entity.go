@@ -21,6 +21,11 @@ type Entities struct {
 	// POST to the first path without its /{id}, and the field id of the answer.
 	Born *Born `json:"born,omitempty"`
 
+	// Probe is the path, with a segment {id}, at which modern is asked by GET whether
+	// it has an entity that nobody is known to own. One that it has is recorded as
+	// its own. Empty: such an entity is legacy's.
+	Probe string `json:"probe,omitempty"`
+
 	// Source is legacy's inventory. With it entities are compared and handed over.
 	Source *Inventory `json:"source,omitempty"`
 	// Owner says where the owner stands: label, on the Kubernetes object that source

@@ -45,6 +45,7 @@ func (v *validator) entities() {
 		}
 	}
 	v.born(path, e)
+	v.probe(path+".probe", e)
 	v.inventory(path, e)
 }
 
@@ -63,6 +64,28 @@ func (v *validator) entityPath(path, s string) {
 	}
 	if _, err := ParseEntityPath(s); err != nil {
 		v.at(path, "entities", fmt.Sprintf("path %s does not say where the id is", shorten(s)), `write {id} once, for a whole segment: "/deployments/{id}"`)
+	}
+}
+
+// probe checks that modern has nothing but what is its own: else that it has an
+// entity would say nothing about the owner.
+func (v *validator) probe(path string, e *Entities) {
+	if e.Probe == "" {
+		return
+	}
+	const hint = "remove probe: an entity that nobody is known to own is then legacy's"
+	v.entityPath(path, e.Probe)
+	if e.Sync != nil {
+		v.at(path, "entities", "modern has what sync keeps of legacy's entities, so that it has one does not say that it owns it", hint)
+	}
+	for i, ph := range v.p.Spec.Phases {
+		for j, r := range ph.Routes {
+			if r.Mirror != nil && r.Mirror.AllowUnsafe != "" {
+				line, _ := v.d.Locate(fmt.Sprintf("spec.phases[%d].routes[%d].mirror.allowUnsafe", i, j), 0)
+				v.at(path, "entities", fmt.Sprintf("copies of writes (allowUnsafe at line %d) create entities on modern that it does not own", line), hint)
+				return
+			}
+		}
 	}
 }
 

@@ -10,7 +10,7 @@ func (v *validator) labelled(at string, e *Entities) {
 	if (e.Source == nil || e.Source.Kubernetes == nil) && v.whole(at+".source") {
 		v.at(at+".owner", "entities", "only objects of a cluster can have their owner as a label", "name them: source: {kubernetes: {apiVersion: GROUP/VERSION, kind: KIND}}")
 	}
-	for _, f := range []string{"match", "born", "id", "live", "modern", "sync", "handOver", "handBack", "verify.legacy", "verify.modern", "verify.sample"} {
+	for _, f := range []string{"match", "born", "probe", "id", "live", "modern", "sync", "handOver", "handBack", "verify.legacy", "verify.modern", "verify.sample"} {
 		if v.has(at + "." + f) {
 			v.key(at+"."+f, "entities", fmt.Sprintf("`%s` is for entities behind HTTP, and the owner of these is a label on an object", f), "remove it")
 		}

@@ -57,6 +57,8 @@ type Entities struct {
 	// Paths are read by plan.EntityPath; the first that matches has the id.
 	Paths []string   `json:"paths"`
 	Born  *plan.Born `json:"born,omitempty"`
+	// Probe is plan.Entities.Probe.
+	Probe string `json:"probe,omitempty"`
 }
 
 // Rule sends what matches to one side, splits it, or answers it. Exactly one

@@ -159,6 +159,11 @@ func (e *Entities) check() error {
 			return err
 		}
 	}
+	if e.Probe != "" {
+		if _, err := plan.ParseEntityPath(e.Probe); err != nil {
+			return fmt.Errorf("probe: %w", err)
+		}
+	}
 	if b := e.Born; b != nil {
 		if err := checkMatch(plan.Match{Methods: b.Methods}); err != nil {
 			return fmt.Errorf("born: %w", err)

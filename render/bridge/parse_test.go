@@ -66,6 +66,7 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"rules[0]: to:", func(c *bridge.Config) { c.Rules[0].To = "both" }},
 		{"to: owner needs entities", func(c *bridge.Config) { c.Rules[0].To = plan.ToOwner }},
 		{"entities: want at least one path", func(c *bridge.Config) { c.Entities = &bridge.Entities{} }},
+		{"probe: path", func(c *bridge.Config) { c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Probe: "/a"} }},
 		{"segments {id}, want one", func(c *bridge.Config) { c.Entities = &bridge.Entities{Paths: []string{"/a"}} }},
 		{"is no place in an answer", func(c *bridge.Config) {
 			c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Born: &plan.Born{Methods: []string{"POST"}, Path: "/", ID: "x"}}

@@ -44,6 +44,7 @@ type Handler struct {
 	log     *slog.Logger
 	proxy   *httputil.ReverseProxy
 	compare comparing
+	probes  *prober
 
 	swap    sync.Mutex // held by Serve
 	serving atomic.Pointer[serving]
@@ -75,7 +76,7 @@ type side struct {
 
 // New returns a Handler without a config.
 func New(o Options) *Handler {
-	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, owners: o.Owners, metrics: o.Metrics, log: o.Log, compare: newComparing()}
+	h := &Handler{limits: o.Limits.withDefaults(), trusted: o.TrustedProxies, by: o.ClientsBy, owners: o.Owners, metrics: o.Metrics, log: o.Log, compare: newComparing(), probes: newProber(o.Metrics, o.Log)}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      bySide{},
@@ -278,6 +279,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	choice := s.table.Choose(r, client)
 	s.table.Hide(r)
+	if choice.Probe != "" && h.probes.has(r, s, choice) {
+		choice = choice.Found()
+	}
 	if choice.Entity != route.NoEntity && !h.known(w, choice) {
 		return
 	}
@@ -298,18 +302,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if !e.side.enter() {
-		e.code = http.StatusServiceUnavailable
-		e.side.failures.WithLabelValues(reasonLimit).Inc()
-		w.Header().Set(bridge.HeaderSide, string(choice.Side))
-		w.Header().Set("Retry-After", "1")
-		refuse(w, e.code, "too many requests are under way to the "+string(choice.Side)+" side")
-		e.count()
+		e.full(w)
 		return
 	}
 	if choice.Split {
 		s.splits.count(choice)
 	}
 	h.forward(w, r, e)
+}
+
+// full answers a request of which the side has no room.
+func (e *exchange) full(w http.ResponseWriter) {
+	e.code = http.StatusServiceUnavailable
+	e.side.failures.WithLabelValues(reasonLimit).Inc()
+	w.Header().Set(bridge.HeaderSide, string(e.side.side))
+	w.Header().Set("Retry-After", "1")
+	refuse(w, e.code, "too many requests are under way to the "+string(e.side.side)+" side")
+	e.count()
 }
 
 func (h *Handler) forward(w http.ResponseWriter, r *http.Request, e *exchange) {

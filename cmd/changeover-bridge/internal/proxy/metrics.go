@@ -38,6 +38,7 @@ type Metrics struct {
 	copies       *prometheus.CounterVec
 	copySeconds  *prometheus.HistogramVec
 	lookups      *prometheus.CounterVec
+	probes       *prometheus.CounterVec
 }
 
 // seconds are the buckets of durations.
@@ -83,11 +84,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "changeover_bridge_owner_lookups_total",
 		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready and blocked (answered with 503).",
 	}, []string{"owner"})
+	m.probes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "changeover_bridge_owner_probes_total",
+		Help: "Questions to modern whether it has an entity that nobody is known to own, by what came of them: found, absent, failed.",
+	}, []string{"outcome"})
 	m.circuitOpen = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "changeover_bridge_circuit_open",
 		Help: "1 while a side has given no answer to five requests in a row or more. No traffic is moved by that.",
 	}, []string{"plan", "side"})
-	reg.MustRegister(m.circuitOpen, m.lookups, m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
+	reg.MustRegister(m.probes, m.circuitOpen, m.lookups, m.requests, m.duration, m.inFlight, m.failures, m.aborted, m.unconfigured, m.copies, m.copySeconds)
 	return m
 }
 

@@ -36,6 +36,7 @@ const (
 
 type entities struct {
 	paths  []plan.EntityPath
+	probe  *plan.EntityPath // nil: modern is not asked
 	owners Owners
 }
 
@@ -50,6 +51,13 @@ func entitiesOf(c *bridge.Entities) (*entities, error) {
 			return nil, fmt.Errorf("compile entities: %w", err)
 		}
 		e.paths = append(e.paths, p)
+	}
+	if c.Probe != "" {
+		p, err := plan.ParseEntityPath(c.Probe)
+		if err != nil {
+			return nil, fmt.Errorf("compile entities: %w", err)
+		}
+		e.probe = &p
 	}
 	return e, nil
 }
@@ -121,8 +129,13 @@ func (e *entities) owner(id string) (plan.Side, Lookup) {
 // owns the entity: such an answer tells of an end of legacy's, and would leave
 // modern's entity with nobody.
 func (e *entities) decide(c *Choice, to plan.Dest, path string) {
-	side, l := e.owner(e.id(path))
+	id := e.id(path)
+	side, l := e.owner(id)
 	c.Entity = l
+	if l == Unowned && e.probe != nil && (to == plan.ToOwner || e.owners.ModernOwns()) {
+		before, after := e.probe.Around()
+		c.Unknown, c.Probe = id, before+id+after
+	}
 	switch {
 	case l == Owned && to == plan.ToOwner, l == Owned && e.owners.ModernOwns() && (c.Respond == nil || side == plan.Modern):
 		c.Side, c.Respond, c.Split = side, nil, false

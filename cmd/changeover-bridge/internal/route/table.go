@@ -57,6 +57,9 @@ type Choice struct {
 	Bucket int
 	// Entity decided the side, or could not; see Lookup.
 	Entity Lookup
+	// Unknown is the id of an entity that nobody is known to own, and Probe the path
+	// at which modern says whether it has it; "": modern is not asked.
+	Unknown, Probe string
 	// Mirror: a copy goes to modern as well.
 	Mirror bool
 	// Rewrite is what changes on the way; nil: nothing.
@@ -137,6 +140,12 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 	}
 	// The last rule of a checked config matches everything.
 	panic("route: no rule matched")
+}
+
+// Found is the choice for an entity of which modern has said that it is there.
+func (c Choice) Found() Choice {
+	c.Side, c.Respond, c.Split, c.Mirror, c.Entity = plan.Modern, nil, false, false, Owned
+	return c
 }
 
 // mirrors draws whether a request is copied to modern. One that goes there, or
