@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -169,7 +170,13 @@ func (r *rig) live() map[string]string {
 // empty deletes all objects of the kind.
 func (r *rig) empty() {
 	r.Helper()
-	r.must(r.objects().DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{}))
+	// One by one: thousands in one request take the API server longer than it gives one.
+	var g errgroup.Group
+	g.SetLimit(16)
+	for name := range r.live() {
+		g.Go(func() error { return r.objects().Delete(context.Background(), name, metav1.DeleteOptions{}) })
+	}
+	r.must(g.Wait())
 	kubetest.WaitFor(r, "all is deleted", func() bool { return len(r.live()) == 0 })
 }
 
