@@ -38,7 +38,7 @@ func withCluster(check func(*plan.Document) []plan.Problem, o reconciler.Options
 		}
 		transformProblems(doc, o, add, hint)
 		if len(doc.Plan.Spec.Flags) > 0 && o.Flags == nil {
-			add("spec.flags", "the daemon has nowhere to put the flags", hint+", or with --flags-dir DIR")
+			add("spec.flags", "the daemon has nowhere to put the flags", hint+", or with --flags-dir DIR or --ofrep-listen ADDRESS")
 		}
 		for i, ph := range doc.Plan.Spec.Phases {
 			if ph.Backup != nil && o.Backup == nil {

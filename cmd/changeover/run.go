@@ -95,10 +95,14 @@ func (a *app) daemon(ctx context.Context, f *runFlags, flags []*sourceFlags) (er
 	if err != nil {
 		return err
 	}
+	asked, err := d.serveFlags(ctx)
+	if err != nil {
+		return err
+	}
 	for _, s := range d.plans.sources {
 		s.log.Info("started", "version", build.Version, "repo", s.flags.shownRepo(), "branch", s.flags.branch, "path", s.flags.path, "listen", page.Addr().String(), "admin", admin.Addr().String())
 	}
-	err = serveWhile(ctx, d.log, d.run, append(all, hook...)...)
+	err = serveWhile(ctx, d.log, d.run, append(append(all, hook...), asked...)...)
 	d.log.Info("stopped")
 	return err
 }

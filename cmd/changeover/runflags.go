@@ -73,7 +73,7 @@ func (f *runFlags) check() error {
 	if f.stateDir == "" {
 		return usageError("--state-dir is required: a folder of the daemon's own, which survives restarts")
 	}
-	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check(), f.entity.check(), f.notify.check()} {
+	for _, err := range []error{f.checkGateways(), f.kube.check(), f.lease.check(&f.kube), f.hook.check(), f.entity.check(), f.notify.check(), f.flags.check()} {
 		if err != nil {
 			return err
 		}

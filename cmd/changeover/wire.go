@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/bridged"
+	"github.com/changeover-dev/changeover/reconciler/flags"
 	"github.com/changeover-dev/changeover/reconciler/git"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
@@ -33,6 +35,8 @@ type daemon struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	plans   plansNow
+	// flagsNow are the flags that this daemon works on; nil while it does not.
+	flagsNow atomic.Pointer[flags.Output]
 }
 
 // run works until ctx ends: at once, or with an election while it leads.
@@ -48,6 +52,7 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) work(ctx context.Context, fence func() error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	defer d.flagsNow.Store(nil)
 	w, err := d.wire(ctx, fence, cancel)
 	if err != nil {
 		return err

@@ -137,3 +137,9 @@ func lookup(context map[string]any, attribute string) any {
 	}
 	return at
 }
+
+// Has reports whether there is a flag of that name.
+func (s *Set) Has(name string) bool {
+	_, ok := s.index[name]
+	return ok
+}

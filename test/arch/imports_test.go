@@ -54,6 +54,7 @@ var table = []row{
 	{folders: []string{"reconciler/inventory"}, ours: []string{"plan", "render/entity", "render/translate", "reconciler/call"}},
 	{folders: []string{"reconciler/handover"}, ours: []string{"plan", "reconciler", "reconciler/durable", "reconciler/call", "reconciler/inventory", "reconciler/ownership", "render/entity"}},
 	{folders: []string{"reconciler/entities"}, ours: []string{"plan", "gates", "render/entity", "render/translate", "reconciler/call", "reconciler/inventory", "reconciler/ownership"}},
+	{folders: []string{"reconciler/ofrep"}, ours: []string{"plan", "render/flagd"}},
 	{folders: []string{"reconciler/durable"}},
 	{folders: []string{"reconciler/flags"}, ours: []string{"plan", "render/flagd", "reconciler", "reconciler/durable"}},
 	{folders: []string{"reconciler/webhook"}},
