@@ -22,6 +22,8 @@ const (
 	LegacySilent       = "legacy-silent"
 	UnknownPlan        = "unknown-plan"
 	RuleExpires        = "rule-expires"
+	FlagNeverOn        = "flag-never-on"
+	FlagExpires        = "flag-expires"
 	UnusedIgnore       = "unused-ignore"
 	BadIgnore          = "bad-ignore"
 )
@@ -53,6 +55,8 @@ var codes = []Code{
 	{Code: LegacySilent, Meaning: "a gate reads a signal of legacy at a stop where legacy gets no traffic"},
 	{Code: UnknownPlan, Meaning: "a gate reads a plan that is in none of the files, where folders are checked"},
 	{Code: RuleExpires, Meaning: "a rule of mirror.compare has expired, or does so within 30 days"},
+	{Code: FlagNeverOn, Meaning: "nobody has the flag on modern at any stop"},
+	{Code: FlagExpires, Meaning: "a flag has expired, or does so within 30 days"},
 	{Code: UnusedIgnore, Meaning: "an ignore comment ignores nothing", Fixed: true},
 	{Code: BadIgnore, Meaning: "an ignore comment has no reason, or names no code that can be ignored", Fixed: true},
 }

@@ -22,6 +22,8 @@
 //	legacy-silent        a gate reads a signal of legacy at a stop where legacy gets no traffic
 //	unknown-plan         a gate reads a plan that is in none of the files, where folders are checked
 //	rule-expires         a rule of mirror.compare has expired, or does so within 30 days
+//	flag-never-on        nobody has the flag on modern at any stop
+//	flag-expires         a flag has expired, or does so within 30 days
 //	unused-ignore        an ignore comment ignores nothing
 //	bad-ignore           an ignore comment has no reason, or names no code that can be ignored
 //

@@ -27,10 +27,10 @@ func CheckAmong(doc *plan.Document, plans []plan.Key) []plan.Problem {
 // time is not known.
 func CheckAt(doc *plan.Document, plans []plan.Key, now time.Time) []plan.Problem {
 	var ps []plan.Problem
-	for _, f := range append(analyse(doc.Plan, plans), expiring(doc.Plan, now)...) {
+	for _, f := range slices.Concat(analyse(doc.Plan, plans), expiring(doc.Plan, now), flags(doc.Plan, now)) {
 		ps = append(ps, f.problem(doc))
 	}
-	unknown := map[string]bool{UnknownPlan: plans == nil, RuleExpires: now.IsZero()}
+	unknown := map[string]bool{UnknownPlan: plans == nil, RuleExpires: now.IsZero(), FlagExpires: now.IsZero()}
 	ps = ignore(doc, ps, unknown)
 	plan.Sort(ps)
 	return ps
