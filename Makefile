@@ -77,6 +77,10 @@ verify: ## Fail if gofmt, go mod tidy or the generators would change a file.
 demo: build ## Play the story on this machine: ARGS=--stay keeps it up.
 	bin/changeover-demo $(ARGS)
 
+.PHONY: picture
+picture: deps ## Take the README's picture of the page anew, examples/page.png.
+	go test ./test/page -count=1 -run '^TestPicture$$' -picture=$(CURDIR)/examples/page.png
+
 .PHONY: cluster
 cluster: components ## Run a Kubernetes control plane until Ctrl-C: ARGS=none|standard|experimental (Gateway API).
 	@mkdir -p bin && go build -o bin/test-cluster ./test/cluster/cmd/cluster

@@ -207,6 +207,7 @@ func (t *turn) act(ctx context.Context) {
 		if t.in.Head.IsZero() || t.in.Head.Plan.Spec.Suspend {
 			return nil
 		}
+		t.w.showMove(t.in, t.d)
 		err := t.w.carryOut(ctx, &t.in, t.d)
 		if errors.Is(err, errMoving) {
 			err = nil
@@ -227,6 +228,7 @@ func (t *turn) report(ctx context.Context) {
 		w.startPropose(ctx, t.d)
 		w.watch(ctx, t.in)
 		w.measure(ctx, t.in)
+		w.compare(ctx, t.in)
 		t.in.Record = w.rec
 		w.report(ctx, t.in, t.d, cmp.Or(failed, w.unsaved, w.unread))
 		w.pauses()

@@ -54,8 +54,10 @@ type Options struct {
 	Notifier Notifier
 	// PullRequests is nil where no forge is configured.
 	PullRequests PullRequests
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Shown is told every status as it is made; it must not block. May be nil.
+	Shown func(Status)
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	Interval      time.Duration // between evaluations of a plan; 15s where zero
 	GitInterval   time.Duration // between readings of the remote; 15s where zero

@@ -73,18 +73,18 @@ func (w *worker) append(ctx context.Context, e Entry, page bool) {
 	w.r.o.Notifier.Notify(ctx, w.key, e, page)
 }
 
-// report makes the status from what is known now; failed is the effect that
+// statusOf makes the status from what is known now; failed is the effect that
 // did not work, or nil.
-func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision, failed error) {
+func (w *worker) statusOf(in decide.Input, d decide.Decision, failed error) Status {
 	b := w.r.branchNow()
 	s := Status{
 		Key: w.key, Path: in.Head.Path, Declared: declared(in), Decision: d, Head: b.head, Observed: w.observed,
 		Gates: in.Verdicts, Holds: w.rec.Holds, Pending: w.rec.Pending, Move: w.rec.Move, Halt: w.rec.Halt, Blind: w.rec.Blind,
 		Problems: slices.Concat(b.plans[w.key].problems, w.misread), CheckedAt: in.Now, GitReadAt: b.readAt, GitError: b.err, Unverified: b.held,
 		Waiting: w.waiting, Plan: in.Head.Plan, Split: w.splitReport(), Work: w.workNow(), Flags: w.flagsNow(in),
+		Shadow: w.shadow.report, Changes: newest(w.rec.Changes, shownChanges),
 	}
 	s.Observed.Split = s.Split.Mismatch()
-	w.tellHeld(ctx, in, b)
 	if failed != nil {
 		s.Error = failed.Error()
 	}
@@ -101,10 +101,34 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 	if w.late() && s.State == StateProgressing {
 		s.State = StateDegraded
 	}
-	w.r.metrics.status(s)
+	return s
+}
+
+// show gives the status to who asks.
+func (w *worker) show(s Status) {
 	w.mu.Lock()
 	w.status = s
 	w.mu.Unlock()
+	if w.r.o.Shown != nil {
+		w.r.o.Shown(s)
+	}
+}
+
+// showMove shows a move before its first try, which may take long.
+func (w *worker) showMove(in decide.Input, d decide.Decision) {
+	if m := w.rec.Move; m != nil && m.Attempts == 0 && d.Verb.Moves() {
+		in.Record = w.rec
+		w.show(w.statusOf(in, d, nil))
+	}
+}
+
+// report shows what is known now, and keeps it where it matters; failed is the
+// effect that did not work, or nil.
+func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision, failed error) {
+	w.tellHeld(ctx, in, w.r.branchNow())
+	s := w.statusOf(in, d, failed)
+	w.r.metrics.status(s)
+	w.show(s)
 	w.stands(standOf(in, d, s.State))
 	if gist := gistOf(s); !reflect.DeepEqual(gist, w.saved) {
 		sctx, cancel := effect(ctx, storeDeadline)
@@ -116,6 +140,11 @@ func (w *worker) report(ctx context.Context, in decide.Input, d decide.Decision,
 		w.saved = gist
 	}
 }
+
+// shownChanges is how many commits a status has.
+const shownChanges = 40
+
+func newest[T any](all []T, n int) []T { return slices.Clone(all[max(0, len(all)-n):]) }
 
 // tellHeld pages a person where the branch's head is not taken up, once for each
 // reason, and says when it is over.
@@ -150,7 +179,7 @@ func gistOf(s Status) Status {
 	if len(s.Work) > 0 && s.Move != nil {
 		s.Waiting = s.Work[0].Name // how far it is changes all the time
 	}
-	s.Split, s.Work = nil, nil
+	s.Split, s.Work, s.Shadow, s.Changes = nil, nil, nil, nil
 	if s.Observed.Split != "" {
 		s.Observed.Split = "mismatch"
 	}

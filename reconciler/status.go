@@ -52,6 +52,12 @@ type Status struct {
 	// Unverified: the branch's head is not taken up, as it is not signed as it
 	// must be; GitError says why.
 	Unverified bool `json:"unverified,omitempty"`
+	// Shadow is what comparing answers has come to; nil where the stop compares
+	// none, or nobody was asked yet.
+	Shadow *ShadowReport `json:"shadow,omitempty"`
+	// Changes are the newest commits on the branch that changed the plan, oldest
+	// first, for the page.
+	Changes []decide.Change `json:"-"`
 	// Plan is the version that governs, for recorders that mirror it.
 	Plan *plan.Plan `json:"-"`
 }

@@ -45,9 +45,10 @@ type worker struct {
 	// observedStop is the stop that was applied when it was observed.
 	observedStop plan.Position
 	splitting    *splitting // nil where no requests are split
-	waiting      string     // what a move, or the cluster, waits for
-	waited       string     // what it waited for at the work before
-	told         time.Time  // the start of the move of which a person was told that it is overdue
+	shadow       shadowing
+	waiting      string    // what a move, or the cluster, waits for
+	waited       string    // what it waited for at the work before
+	told         time.Time // the start of the move of which a person was told that it is overdue
 
 	work working // long work of moves
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/live"
 	"github.com/changeover-dev/changeover/reconciler/record"
 	"github.com/changeover-dev/changeover/reconciler/web"
 )
@@ -71,7 +72,7 @@ const stopping = 5 * time.Second
 // daemon runs until ctx ends, or another daemon leads.
 func (a *app) daemon(ctx context.Context, f *runFlags, flags []*sourceFlags) (err error) {
 	build := readBuild()
-	d := &daemon{app: a, flags: f, log: a.logger(f), metrics: newMetrics(build)}
+	d := &daemon{app: a, flags: f, log: a.logger(f), metrics: newMetrics(build), feed: live.New()}
 	lock, err := d.openSources(ctx, flags)
 	defer func() { err = errors.Join(err, lock()) }()
 	if err != nil {
@@ -89,8 +90,9 @@ func (a *app) daemon(ctx context.Context, f *runFlags, flags []*sourceFlags) (er
 	}
 	defer func() { _ = admin.Close() }()
 
-	o := web.Options{Plans: &d.plans, Metrics: d.metrics, Now: a.now, Log: d.log, Version: build.Version, Several: f.sourcesFile != ""}
+	o := web.Options{Plans: &d.plans, Feed: d.feed, Metrics: d.metrics, Now: a.now, Log: d.log, Version: build.Version, Several: f.sourcesFile != ""}
 	all := []served{{web.NewServer(web.Handler(o), d.log), page}, {web.NewServer(web.AdminHandler(o), d.log), admin}}
+	all[0].server.RegisterOnShutdown(d.feed.Close) // pages that wait for news would hold it up
 	hook, err := d.serveHook(ctx)
 	if err != nil {
 		return err

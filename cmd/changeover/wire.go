@@ -22,6 +22,7 @@ import (
 	"github.com/changeover-dev/changeover/reconciler/bridged"
 	"github.com/changeover-dev/changeover/reconciler/flags"
 	"github.com/changeover-dev/changeover/reconciler/git"
+	"github.com/changeover-dev/changeover/reconciler/live"
 	"github.com/changeover-dev/changeover/reconciler/nginx"
 	"github.com/changeover-dev/changeover/reconciler/notify"
 	"github.com/changeover-dev/changeover/render/kustomize"
@@ -37,6 +38,7 @@ type daemon struct {
 	plans   plansNow
 	// flagsNow are the flags that this daemon works on; nil while it does not.
 	flagsNow atomic.Pointer[flags.Output]
+	feed     *live.Feed
 }
 
 // run works until ctx ends: at once, or with an election while it leads.
@@ -163,6 +165,7 @@ func (w *wired) record(ctx context.Context) error {
 func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) error, *reconciler.Reconciler, error) {
 	o := w.common
 	o.Source, o.Recorder, o.Log, o.Registerer = repo, w.recorders[s], s.log, s.metrics
+	o.Shown = w.daemon.shown(s)
 	if err := w.wireManifests(s, repo, &o); err != nil {
 		return nil, nil, err
 	}
@@ -178,6 +181,16 @@ func (w *wired) loop(s *source, repo *git.Repository) ([]func(context.Context) e
 	o.Check = w.withHandOver(withCluster(o.Check, o))
 	loop, err := reconciler.New(o)
 	return beside, loop, err
+}
+
+// shown gives the statuses of a source to the page, but for plans that another
+// source keeps.
+func (d *daemon) shown(s *source) func(reconciler.Status) {
+	return func(st reconciler.Status) {
+		if st.Source = s.flags.name; d.plans.second(st) == 0 {
+			d.feed.Put(st)
+		}
+	}
 }
 
 // wake tells the loops that something of a plan changed; those that have no such

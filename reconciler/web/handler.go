@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +17,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/reconciler/live"
 )
 
 // Plans is what the handlers ask. Its methods are called from many goroutines
@@ -42,6 +42,10 @@ type Options struct {
 	Plans Plans
 	// Metrics is served at /metrics; nil serves none.
 	Metrics prometheus.Gatherer
+	// Feed has what the pages of plans show of the past, and tells of news. Its
+	// owner puts every status in, and closes it when the server ends: streams
+	// of events end by that alone. Nil: there is none of either.
+	Feed *live.Feed
 	// Now is the clock of the page's ages; required.
 	Now func() time.Time
 	// Log takes failures to answer; nil: slog.Default.
@@ -59,8 +63,8 @@ func (o Options) log() *slog.Logger {
 	return slog.Default()
 }
 
-// historyOnPage is how many entries the page of one plan shows.
-const historyOnPage = 20
+// Of the history, a page shows so many things that the daemon did.
+const historyOnPage = 40
 
 //go:embed templates/*.html
 var templateFiles embed.FS
@@ -68,14 +72,20 @@ var templateFiles embed.FS
 //go:embed static/style.css
 var styleSheet []byte
 
+//go:embed static/live.js
+var script []byte
+
+//go:embed static/icon.svg
+var icon []byte
+
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"stamp":   stamp,
-	"prose":   prose,
-	"values":  FormatValues,
-	"tone":    StateTone,
-	"vtone":   VerdictTone,
-	"verdict": VerdictWord,
-	"unseen":  func(s reconciler.Status) string { return decide.Unseen(s.Unknown()) },
+	"stamp":     stamp,
+	"prose":     prose,
+	"tone":      StateTone,
+	"coord":     coord,
+	"thousands": thousands,
+	"percent":   func(f float64) string { return short(100*f) + " %" },
+	"unseen":    func(s reconciler.Status) string { return decide.Unseen(s.Unknown()) },
 }).ParseFS(templateFiles, "templates/*.html"))
 
 type page struct {
@@ -86,10 +96,17 @@ type page struct {
 // GET and HEAD only and changes nothing.
 func Handler(o Options) http.Handler {
 	p := &page{Options: o}
+	if p.Feed == nil {
+		p.Feed = live.New()
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.index)
 	mux.HandleFunc("GET /plans/{namespace}/{name}", p.one)
-	mux.HandleFunc("GET /style.css", p.style)
+	mux.HandleFunc("GET /events", p.events)
+	mux.HandleFunc("GET /events/{namespace}/{name}", p.events)
+	mux.Handle("GET /style.css", asset("text/css; charset=utf-8", styleSheet))
+	mux.Handle("GET /live.js", asset("text/javascript; charset=utf-8", script))
+	mux.Handle("GET /icon.svg", asset("image/svg+xml", icon))
 	mux.HandleFunc("GET /healthz", p.healthz)
 	mux.HandleFunc("GET /readyz", p.readyz)
 	if o.Metrics != nil {
@@ -98,9 +115,10 @@ func Handler(o Options) http.Handler {
 	return secure(mux)
 }
 
-// contentPolicy lets the page load its own style sheet and nothing else: no
-// script, no frame, no form, no other host.
-const contentPolicy = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// contentPolicy lets the page load its own style sheet, icon and script and talk
+// to the daemon, and nothing else: no script within the page, no frame, no form,
+// no other host.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,10 +133,12 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-func (p *page) style(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "max-age=300")
-	_, _ = w.Write(styleSheet)
+func asset(kind string, content []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "max-age=300")
+		_, _ = w.Write(content)
+	})
 }
 
 // healthz says that the process answers; a supervisor restarts it where it
@@ -142,89 +162,6 @@ func plainText(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	_, _ = fmt.Fprintln(w, text)
-}
-
-type indexData struct {
-	Title    string
-	Version  string
-	Now      time.Time
-	NotReady string
-	Several  bool
-	Plans    []row
-}
-
-type row struct {
-	reconciler.Status
-	Age    string
-	Reason decide.Reason
-	Why    string
-}
-
-func (p *page) index(w http.ResponseWriter, r *http.Request) {
-	now := p.Now()
-	d := indexData{Title: "All plans", Version: p.Version, Now: now, Several: p.Several}
-	if err := p.Plans.Ready(); err != nil {
-		d.NotReady = err.Error()
-	}
-	for _, s := range p.Plans.Statuses() {
-		reason, why := Why(s)
-		d.Plans = append(d.Plans, row{Status: s, Age: Age(s.Since, now), Reason: reason, Why: why})
-	}
-	p.render(w, r, http.StatusOK, "index.html", d)
-}
-
-type oneData struct {
-	Title   string
-	Version string
-	Now     time.Time
-	S       reconciler.Status
-	Age     string
-	Advice  []string
-	Stops   []stopOnLine
-	// History, newest first.
-	History      []reconciler.Entry
-	HistoryError string
-}
-
-// stopOnLine is a stop of the itinerary as the page draws it.
-type stopOnLine struct {
-	Stop                string
-	Passed              bool
-	Effective, Declared bool
-}
-
-func (p *page) one(w http.ResponseWriter, r *http.Request) {
-	key := plan.Key{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
-	s, ok := p.Plans.Status(key)
-	if !ok {
-		p.render(w, r, http.StatusNotFound, "missing.html", struct {
-			Title, Version string
-			Now            time.Time
-			Key            plan.Key
-		}{"No such plan", p.Version, p.Now(), key})
-		return
-	}
-	now := p.Now()
-	d := oneData{Title: key.String(), Version: p.Version, Now: now, S: s, Age: Age(s.Since, now), Advice: Advice(s), Stops: line(s)}
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-	defer cancel()
-	entries, err := p.Plans.History(ctx, key, historyOnPage)
-	if err != nil {
-		// The rest of the page is what matters in an incident.
-		d.HistoryError = err.Error()
-	}
-	slices.Reverse(entries)
-	d.History = entries
-	p.render(w, r, http.StatusOK, "plan.html", d)
-}
-
-func line(s reconciler.Status) []stopOnLine {
-	at := s.Itinerary.Index(s.Effective)
-	out := make([]stopOnLine, 0, len(s.Itinerary))
-	for i, stop := range s.Itinerary {
-		out = append(out, stopOnLine{Stop: stop.String(), Passed: i < at, Effective: i == at, Declared: stop == s.Declared})
-	}
-	return out
 }
 
 // render writes a page whole or not at all: a template that fails half-way

@@ -91,10 +91,10 @@ func TestMetricsOfTheGivenRegistryOnly(t *testing.T) {
 func TestIndexShowsEveryPlanInATable(t *testing.T) {
 	f := &fakePlans{statuses: []reconciler.Status{waiting()}}
 	body := get(t, web.Handler(options(f)), "/").Body.String()
-	wantAll(t, body, `<th scope="col">Effective</th>`, `href="/plans/default/shop"`, "gradual@25", "gradual@10", "Waiting", "Baking", "90m", "bakes for 2h30m", `lang="en"`)
+	wantAll(t, body, `<th scope="col">Where it is</th>`, `href="/plans/default/shop"`, "gradual@25", "gradual@10", "Waiting", "Baking", "90m", "bakes for 2h30m", `lang="en"`)
 	f.statuses[0].Halt = &decide.HaltOf{Reason: decide.HistoryRewritten, Message: "the branch lost 3333333333"}
 	body = get(t, web.Handler(options(f)), "/").Body.String()
-	wantAll(t, body, "<td>HistoryRewritten</td>", "<td>the branch lost 3333333333</td>")
+	wantAll(t, body, "<b>HistoryRewritten</b> the branch lost 3333333333")
 	body = get(t, web.Handler(options(&fakePlans{})), "/").Body.String()
 	wantAll(t, body, "No plan yet")
 }
@@ -104,8 +104,9 @@ func TestPlanPageSaysWhatWhyAndWhatNext(t *testing.T) {
 	s.Holds = []decide.HoldOf{{Commit: "2222222222222222222222222222222222222222", At: now}}
 	f := &fakePlans{statuses: []reconciler.Status{s}, history: entries(3)}
 	body := get(t, web.Handler(options(f)), "/plans/default/shop").Body.String()
-	wantAll(t, body, "What to do", `aria-current="step">gradual@10 (effective)`, "gradual@25 (declared)", "Bakes until", "2026-03-01 13:00:00 UTC",
-		"low-errors", "errors=0.004", "Pass", "Quiet", "signal.errors &gt; 0.03", "2222222222222222222222222222222222222222")
+	wantAll(t, body, "Holds at gradual 10 %.", "What to do", `<li class="stop effective toward" aria-current="step">`, `<span class="s-name">10 %</span><span class="tag here">effective</span>`,
+		`<span class="s-name">25 %</span><span class="tag git">declared in Git</span>`, "Bakes until", "2026-03-01 13:00:00 UTC",
+		"low-errors", "<strong>0.004</strong>", "limit 0.01", "Pass", "Quiet", "Would roll back if it were true.", "signal.errors &gt; 0.03", "<code>2222222222</code> was rolled back")
 	if a, c := strings.Index(body, "entry a"), strings.Index(body, "entry c"); a < 0 || c < 0 || c > a {
 		t.Errorf("history is not newest first: entry a at %d, entry c at %d", a, c)
 	}
@@ -120,12 +121,15 @@ func TestPlanPageListsAllThatBlocksAndTheNextStop(t *testing.T) {
 	s.Decision.Next = stops[2]
 	f := &fakePlans{statuses: []reconciler.Status{s}}
 	body := func() string { return get(t, web.Handler(options(f)), "/plans/default/shop").Body.String() }
-	wantAll(t, body(), "<h2>What blocks</h2>",
-		"<li><strong>Baking:</strong> gradual@10 bakes for 2h, until 2026-03-01 13:00:00 UTC</li>",
-		"<li><strong>ApprovalMissing:</strong> 1 approval of &lt;operations&gt; is missing</li>",
-		"<p>Next stop: <strong>gradual@25</strong></p>")
+	wantAll(t, body(), "<dt>Waits for</dt>",
+		`<li><strong>Baking</strong> gradual@10 bakes for 2h, until 2026-03-01 13:00:00 UTC <span class="soft">(in 60m)</span></li>`,
+		"<li><strong>ApprovalMissing</strong> 1 approval of &lt;operations&gt; is missing</li>",
+		`<span class="tag git">declared in Git</span><span class="tag">next</span>`)
+	if strings.Contains(body(), "<dt>Why</dt>") {
+		t.Error("what it waits for is said twice")
+	}
 	f.statuses[0].Decision.Blocks, f.statuses[0].Decision.Next = nil, plan.Position{}
-	if b := body(); strings.Contains(b, "What blocks") || strings.Contains(b, "Next stop:") {
+	if b := body(); strings.Contains(b, "Waits for") || strings.Contains(b, ">next<") || !strings.Contains(b, "<dt>Why</dt>") {
 		t.Errorf("nothing blocks, and nothing is next:\n%s", b)
 	}
 }
@@ -136,9 +140,9 @@ func TestPlanPageNamesTheGatesThatAreBlind(t *testing.T) {
 	f := &fakePlans{statuses: []reconciler.Status{s}}
 	f.statuses[0].Gates[0].Verdict, f.statuses[0].Gates[0].Detail = gates.NoData, "errors: no series"
 	body := func() string { return get(t, web.Handler(options(f)), "/plans/default/shop").Body.String() }
-	wantAll(t, body(), `<p class="note warn" role="status">Blind at gradual@10 since 2026-03-01 11:00:00 UTC: advance gate low-errors (errors: no series)</p>`)
+	wantAll(t, body(), `<p class="note warn" role="status"><strong>Blind at gradual@10 since 2026-03-01 11:00:00 UTC</strong>: advance gate low-errors (errors: no series)</p>`)
 	s.Blind.Told = true
-	wantAll(t, body(), `<p class="note bad" role="alert">Blind at gradual@10`)
+	wantAll(t, body(), `<p class="note bad" role="alert"><strong>Blind at gradual@10`)
 }
 
 func TestPlanPageStandsWhenTheHistoryCannotBeRead(t *testing.T) {
@@ -147,7 +151,7 @@ func TestPlanPageStandsWhenTheHistoryCannotBeRead(t *testing.T) {
 	if w.Code != 200 {
 		t.Fatalf("status %d", w.Code)
 	}
-	wantAll(t, w.Body.String(), "The history cannot be read: read history: input/output error", "low-errors")
+	wantAll(t, w.Body.String(), "What the daemon did cannot be read: read history: input/output error", "low-errors")
 }
 
 func TestPlanPageShowsProblemsWithTheCaret(t *testing.T) {
@@ -164,7 +168,7 @@ func TestTextOfAPlanCannotBecomeMarkup(t *testing.T) {
 	h := web.Handler(options(&fakePlans{statuses: []reconciler.Status{s}}))
 	for _, path := range []string{"/", "/plans/default/shop"} {
 		body := get(t, h, path).Body.String()
-		if strings.Contains(body, "<script") || strings.Contains(body, "<img") {
+		if strings.Contains(body, "<script>") || strings.Contains(body, "<img") {
 			t.Errorf("%s: markup of a plan got through:\n%s", path, body)
 		}
 	}
@@ -180,7 +184,7 @@ func TestUnknownPlanIs404WithAWayBack(t *testing.T) {
 
 func TestOnlyGetAndHead(t *testing.T) {
 	h := web.Handler(options(&fakePlans{statuses: []reconciler.Status{waiting()}}))
-	for _, path := range []string{"/", "/healthz", "/readyz", "/plans/default/shop", "/style.css"} {
+	for _, path := range []string{"/", "/healthz", "/readyz", "/plans/default/shop", "/style.css", "/live.js", "/icon.svg"} {
 		for method, want := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "PUT": 405, "DELETE": 405} {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader("x")))
@@ -191,11 +195,11 @@ func TestOnlyGetAndHead(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerForbidsScriptsAndFrames(t *testing.T) {
+func TestEveryAnswerForbidsOtherScriptsAndFrames(t *testing.T) {
 	h := web.Handler(options(&fakePlans{}))
 	for _, path := range []string{"/", "/style.css", "/healthz", "/nowhere", "/plans/a/b"} {
 		got := get(t, h, path).Header()
-		if csp := got.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "script-src") {
+		if csp := got.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "script-src 'self';") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", path, csp)
 		}
 		if got.Get("X-Content-Type-Options") != "nosniff" {

@@ -63,7 +63,9 @@ var table = []row{
 	{folders: []string{"reconciler/pulls"}, ours: []string{"plan", "reconciler", "reconciler/forge"}},
 	// Evidence in records, entries and statuses is gates.Results: what keeps
 	// or shows it may name that type.
-	{folders: []string{"reconciler/web", "reconciler/notify", "reconciler/record"},
+	{folders: []string{"reconciler/web"}, ours: []string{"plan", "reconciler/decide", "reconciler", "reconciler/live", "gates"}},
+	{folders: []string{"reconciler/live"}, ours: []string{"plan", "reconciler/decide", "reconciler", "gates"}, pure: true},
+	{folders: []string{"reconciler/notify", "reconciler/record"},
 		ours: []string{"plan", "render", "render/*", "reconciler/decide", "reconciler", "gates"}},
 	{folders: []string{"reconciler/notify/notice"}, ours: []string{"plan", "reconciler/decide", "reconciler", "gates"}, pure: true},
 	{folders: []string{"reconciler/notify/send"}, ours: []string{"plan", "reconciler", "reconciler/notify/notice"}},

@@ -14,7 +14,7 @@ have() {
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server)
+wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server chromium:chromium)
 
 missing=() # commands
 packages=()
@@ -24,9 +24,11 @@ for w in "${wanted[@]}"; do
   [[ " ${packages[*]-} " == *" ${w##*:} "* ]] || packages+=("${w##*:}")
   # The race detector links with the C library's own files.
   [ "${w##*:}" != gcc ] || packages+=(libc6-dev)
+  # A browser without a font shows boxes.
+  [ "${w##*:}" != chromium ] || packages+=(fonts-dejavu-core)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus, promtool, prometheus-alertmanager, sshd, gpg, initdb and mariadbd are there"
+  echo "deps: git, gcc, nginx, prometheus, promtool, prometheus-alertmanager, sshd, gpg, initdb, mariadbd and chromium are there"
   exit 0
 fi
 

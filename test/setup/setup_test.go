@@ -68,8 +68,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// debian is a machine where apt-get install brings nginx, wrk, prometheus, sshd, gnupg and
-// PostgreSQL.
+// debian is a machine where apt-get install brings nginx, wrk, prometheus, sshd, gnupg,
+// PostgreSQL, MariaDB and chromium.
 func debian(t *testing.T) *machine {
 	t.Helper()
 	m := newMachine(t, "bash", "env", "rm", "tee", "chmod", "cat")
@@ -79,13 +79,13 @@ func debian(t *testing.T) *machine {
 	m.stub("systemctl", "")
 	m.stub("apt-get", `[ "$1" = install ] || exit 0
 echo "policy: $(cat "$POLICY_RC_D" 2>&1)"
-for c in nginx wrk prometheus promtool prometheus-alertmanager sshd gpg initdb mariadbd; do printf '#!/bin/bash\n' >"${0%/*}/$c"; chmod 0755 "${0%/*}/$c"; done`)
+for c in nginx wrk prometheus promtool prometheus-alertmanager sshd gpg initdb mariadbd chromium; do printf '#!/bin/bash\n' >"${0%/*}/$c"; chmod 0755 "${0%/*}/$c"; done`)
 	return m
 }
 
 func TestComponentsThatAreThereAreLeftAlone(t *testing.T) {
 	m := debian(t)
-	for _, c := range []string{"nginx", "wrk", "prometheus", "promtool", "prometheus-alertmanager", "sshd", "gpg", "initdb", "mariadbd"} {
+	for _, c := range []string{"nginx", "wrk", "prometheus", "promtool", "prometheus-alertmanager", "sshd", "gpg", "initdb", "mariadbd", "chromium"} {
 		m.stub(c, "")
 	}
 	out, said, code := m.run(".", "components.sh")
@@ -101,7 +101,7 @@ func TestMissingComponentsAreInstalledWithTheirServicesOff(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	for _, want := range []string{
-		"apt-get update -qq\n", "apt-get install -y -qq --no-install-recommends nginx wrk prometheus prometheus-alertmanager openssh-server gnupg postgresql mariadb-server\n",
+		"apt-get update -qq\n", "apt-get install -y -qq --no-install-recommends nginx wrk prometheus prometheus-alertmanager openssh-server gnupg postgresql mariadb-server chromium fonts-dejavu-core\n",
 		"systemctl disable nginx\n", "systemctl disable prometheus\n", "systemctl disable prometheus-alertmanager\n", "systemctl disable ssh\n", "systemctl disable postgresql\n", "systemctl disable mariadb\n",
 	} {
 		if !strings.Contains(said, want) {
@@ -131,7 +131,7 @@ func TestAnInstallationThatFailsIsAFailure(t *testing.T) {
 		tells string
 	}{
 		"update":   {func(m *machine) { m.stub("apt-get", "exit 100") }, "apt-get update failed"},
-		"install":  {func(m *machine) { m.stub("apt-get", `[ "$1" = update ]`) }, "apt-get install nginx wrk prometheus prometheus-alertmanager openssh-server gnupg postgresql mariadb-server failed"},
+		"install":  {func(m *machine) { m.stub("apt-get", `[ "$1" = update ]`) }, "apt-get install nginx wrk prometheus prometheus-alertmanager openssh-server gnupg postgresql mariadb-server chromium fonts-dejavu-core failed"},
 		"useless":  {func(m *machine) { m.stub("apt-get", "") }, "nginx is still missing"},
 		"no apt":   {func(m *machine) { must(m.t, os.Remove(filepath.Join(m.bin, "apt-get"))) }, "no apt-get"},
 		"no root":  {func(m *machine) { m.stub("id", "echo 1000") }, "no sudo"},

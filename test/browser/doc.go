@@ -1,0 +1,3 @@
+// Package browser drives a real Chromium without a screen, as Debian ships it, by
+// the DevTools protocol.
+package browser

@@ -1,0 +1,2 @@
+// Package page drives the daemon's web page in a real browser.
+package page
