@@ -134,6 +134,13 @@ func planPath(key plan.Key) string {
 	return "/v1/plans/" + url.PathEscape(key.Namespace) + "/" + url.PathEscape(key.Name)
 }
 
+// Version of the daemon's program; an error where it is too old to tell.
+func (c *adminClient) Version(ctx context.Context) (string, error) {
+	var v web.VersionResponse
+	err := c.do(ctx, http.MethodGet, "/v1/version", nil, &v)
+	return v.Version, err
+}
+
 // Statuses of all plans.
 func (c *adminClient) Statuses(ctx context.Context) (out []reconciler.Status, err error) {
 	err = c.do(ctx, http.MethodGet, "/v1/plans", nil, &out)

@@ -34,7 +34,10 @@ func (a *app) backupListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PLAN]",
 		Short: "List backups, oldest first",
-		Args:  atMostOnePlan,
+		Long:  "List the backups of all plans or of one, with the phase that each was made for, its size and its age.",
+		Example: `  changeover backup list
+  changeover backup list shop -o json`,
+		Args: atMostOnePlan,
 	}
 	q := a.backupQuery(cmd, false)
 	cmd.RunE = a.does(func(ctx context.Context, args []string) error {

@@ -82,6 +82,8 @@ func (a *app) backupVerifyCommand() *cobra.Command {
 object by object. Of Secrets the encrypted file is compared; with --identity each of them is.
 
 Exit codes: 0 all is as it was written, 1 something is not, 3 the place of the backups cannot be read.`,
+		Example: `  changeover backup verify shop
+  changeover backup verify shop --identity key.txt`,
 		Args: planAndBackup,
 	}
 	q := a.backupQuery(cmd, false)
@@ -108,7 +110,8 @@ func (a *app) backupDiffCommand() *cobra.Command {
 has changed which fields. Values are never shown.
 
 Exit codes: 0 all is live as in the backup, 1 something is not, 3 it could not be compared.`,
-		Args: planAndBackup,
+		Example: `  changeover backup diff shop --kubeconfig ~/.kube/config`,
+		Args:    planAndBackup,
 	}
 	q := a.backupQuery(cmd, true)
 	q.addIdentity(cmd, "identity")

@@ -85,6 +85,7 @@ func (a *app) entitiesListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list PLAN [PATH...]",
 		Short:   "List the table of owners",
+		Long:    "Show who owns each entity in the table of owners, and since when: of one side where --owner names it.",
 		Example: "  changeover entities list onap-so --ownership sqlite:///var/lib/changeover/owners.db --owner modern",
 	}
 	cmd.Flags().StringVar(&f.owner, "owner", "", "only those of legacy or modern")

@@ -16,7 +16,11 @@ func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history PLAN",
 		Short: "Show what the daemon did with a plan, oldest first",
-		Args:  onePlan(false),
+		Long: `Show every decision of the daemon that changed something, with its reason, the stops, and the commits of rollbacks.
+The running daemon is asked; where none runs, what it wrote last is shown.`,
+		Example: `  changeover history shop
+  changeover history shop --limit 100 -o wide`,
+		Args: onePlan(false),
 	}
 	namespace := addNamespace(cmd)
 	stateDir := a.addStateDir(cmd)

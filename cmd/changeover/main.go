@@ -146,6 +146,7 @@ Exit codes: 0 in order, 1 findings, 2 wrong use, 3 could not run.`,
 		a.reportCommand(),
 		a.entitiesCommand(),
 		a.preflightCommand(),
+		a.doctorCommand(),
 		a.statusCommand(),
 		a.historyCommand(),
 		a.gatesCommand(),
@@ -160,6 +161,7 @@ Exit codes: 0 in order, 1 findings, 2 wrong use, 3 could not run.`,
 		a.resumeCommand(),
 		a.versionCommand(),
 	)
+	complete(root)
 	return root
 }
 

@@ -24,6 +24,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show all plans as a table, or one plan in full: what it is doing and why, what it waits for and until when, its
 gates with their values, and what to do next. The running daemon is asked; where none runs, what it wrote last is
 shown, and a note says so.`,
+		Example: `  changeover status
+  changeover status shop
+  changeover status -w -n production`,
 		Args: atMostOnePlan,
 	}
 	namespace := addNamespace(cmd)

@@ -19,6 +19,8 @@ func (a *app) unholdCommand() *cobra.Command {
 		Long: `Commit to the watched branch that a hold is lifted: the change that was rolled back may be applied again, after the
 daemon's cooldown. The commit changes no file. It is made on what the remote's branch holds now; this folder's files
 and branches are not touched. COMMIT may be abbreviated; ` + "`changeover status PLAN`" + ` shows what is held.`,
+		Example: `  changeover unhold shop 1c0ffee2 --reason "the cause is mended: INC-4711"
+  changeover unhold shop 1c0ffee2 --dry-run`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usageError("PLAN and COMMIT are wanted, not %d arguments; `changeover status PLAN` shows what is held", len(args))
@@ -89,7 +91,8 @@ func (a *app) resumeCommand() *cobra.Command {
 		Short: "Let a halted plan go forward again",
 		Long: `Commit to the watched branch that a halt is over. The commit changes no file. It is made on what the remote's branch
 holds now; this folder's files and branches are not touched.`,
-		Args: onePlan(false),
+		Example: `  changeover resume shop --reason "the branch was rewritten on purpose"`,
+		Args:    onePlan(false),
 	}
 	namespace := addNamespace(cmd)
 	var c changeFlags

@@ -43,7 +43,12 @@ func readBuild() buildFacts {
 }
 
 func (a *app) versionCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version and how it was built", Args: noArguments}
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print the version and how it was built", Args: noArguments,
+		Long: "Print the version, the commit and the Go version of this program. `changeover doctor` compares it with the daemon's.",
+		Example: `  changeover version
+  changeover version -o json`,
+	}
 	out := addOutput(cmd, formatTable, formatJSON, formatYAML)
 	cmd.RunE = a.does(func(_ context.Context, _ []string) error {
 		f := readBuild()

@@ -37,6 +37,11 @@ type RollbackRequest struct {
 	Reason string `json:"reason"`
 }
 
+// VersionResponse is the body of the answer to GET /v1/version.
+type VersionResponse struct {
+	Version string `json:"version"`
+}
+
 // ErrorResponse is the body of every answer that is not a success.
 type ErrorResponse struct {
 	Error string `json:"error"`
@@ -51,6 +56,9 @@ type admin struct {
 func AdminHandler(o Options) http.Handler {
 	a := &admin{Options: o}
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
+		a.answer(w, http.StatusOK, VersionResponse{Version: o.Version})
+	})
 	mux.HandleFunc("GET /v1/plans", a.list)
 	mux.HandleFunc("GET /v1/plans/{namespace}/{name}", a.one)
 	mux.HandleFunc("GET /v1/plans/{namespace}/{name}/history", a.history)
