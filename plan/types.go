@@ -263,6 +263,7 @@ func (p *Phase) GatesOf(e Effect) []Gate {
 		return p.Gates.Rollback
 	case Verify:
 		return p.Rollback.Verify
+	case Succeeds: // of the plan, not of a phase
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func quickPlans(paths []string) (out []*plan.Plan) {
 		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return nil
+				return nil //nolint:nilerr // what cannot be read has nothing to complete
 			case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
 				return filepath.SkipDir
 			case !d.Type().IsRegular() || !isYAML(path):
@@ -109,7 +109,7 @@ func quickPlans(paths []string) (out []*plan.Plan) {
 			}
 			src, err := readBounded(path)
 			if err != nil || len(src) > maxPlanFile || !plan.IsPlan(src) {
-				return nil
+				return nil //nolint:nilerr // as above
 			}
 			if doc, _ := plan.Decode(path, src); doc.Plan.Metadata.Name != "" {
 				out = append(out, doc.Plan)

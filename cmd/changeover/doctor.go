@@ -117,6 +117,7 @@ func (a *app) examine(ctx context.Context, f *doctorFlags, paths []string) ([]do
 func fromPreflight(name string, f preflight.Finding) doctor.Check {
 	c := doctor.Check{Name: name, Outcome: doctor.OK, Detail: f.Detail}
 	switch f.Outcome {
+	case preflight.OK:
 	case preflight.Warn:
 		c.Outcome, c.Do = doctor.Warning, "see whether the plan can do without"
 	case preflight.Failed:

@@ -42,6 +42,7 @@ func flags(p *plan.Plan, now time.Time) (found []finding) {
 
 func because(s plan.FlagState) string {
 	switch s.Off {
+	case plan.FlagKilled, plan.FlagExpired, plan.FlagZero: // of which the reason says it all
 	case plan.FlagPrerequisite:
 		return fmt.Sprintf(", as nobody has %q, which it needs", s.By)
 	case plan.FlagConflict:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -103,6 +104,6 @@ func (o *Output) All() []*flagd.Set {
 			all = append(all, s.set)
 		}
 	}
-	slices.SortFunc(all, func(a, b *flagd.Set) int { return bytes.Compare([]byte(a.Plan.String()), []byte(b.Plan.String())) })
+	slices.SortFunc(all, func(a, b *flagd.Set) int { return strings.Compare(a.Plan.String(), b.Plan.String()) })
 	return all
 }

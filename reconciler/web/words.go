@@ -143,6 +143,7 @@ func gateSays(r gates.Result) string {
 		return choose(yes, "Breached: the plan goes back.", "Would roll back if it were true.")
 	case plan.Verify:
 		return choose(yes, "The rollback did what it should.", "Not true yet after the rollback.")
+	case plan.Succeeds: // for reports alone
 	}
 	return ""
 }

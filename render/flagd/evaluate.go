@@ -116,8 +116,9 @@ func Matches(r plan.FlagRule, context map[string]any) bool {
 			return strings.HasPrefix(text, v)
 		case plan.FlagEndsWith:
 			return strings.HasSuffix(text, v)
+		default:
+			return text == v
 		}
-		return text == v
 	})
 	if r.Operator == plan.FlagNotEquals || r.Operator == plan.FlagNotIn {
 		return !matched

@@ -224,7 +224,7 @@ func newPlan() *plan.Plan {
 // The definitions, evaluated by flagd itself, are what the plan says, and what the
 // evaluator for OFREP says, for every combination.
 func TestFlagdGivesWhatThePlanSays(t *testing.T) {
-	real, all := evaluator.Build(t), contexts(asked())
+	judge, all := evaluator.Build(t), contexts(asked())
 	combined, compared, others, modern := 0, 0, 0, 0
 	for _, p := range combinations() {
 		var names []string
@@ -240,7 +240,7 @@ func TestFlagdGivesWhatThePlanSays(t *testing.T) {
 		}
 		for begin := 0; begin < len(all); begin += 1000 {
 			some := all[begin:min(begin+1000, len(all))]
-			for i, answers := range real.Answers(t, s.Definitions(), names, some) {
+			for i, answers := range judge.Answers(t, s.Definitions(), names, some) {
 				for j, a := range answers {
 					name := names[j]
 					own, _ := s.Evaluate(name, some[i])

@@ -239,6 +239,7 @@ func matches(r plan.FlagRule) any {
 	case plan.FlagStartsWith, plan.FlagEndsWith:
 		// It complains of an attribute that is not there.
 		return object{"and": array{object{"!!": array{attribute}}, object{"or": either}}}
+	default:
+		return object{"or": either}
 	}
-	return object{"or": either}
 }

@@ -255,7 +255,7 @@ func (w *world) lived(s reconciler.Status) {
 			values := map[string]float64{}
 			for name, v := range s.Gates[j].Values {
 				x := float64(i) / 119
-				values[name] = v * (0.35 + 0.65*math.Pow(x, 3) + 0.09*math.Sin(float64(i)*0.7+v)*(1-x))
+				values[name] = v * (0.35 + 0.65*x*x*x + 0.09*math.Sin(float64(i)*0.7+v)*(1-x))
 				if name == "modernP95" {
 					values[name] = v * (1 + 0.06*math.Sin(float64(i)*0.33)*(1-x))
 				}
