@@ -31,6 +31,26 @@ type FlagStatus struct {
 	By string `json:"by,omitempty"`
 }
 
+// String says who has the flag, without its name.
+func (f FlagStatus) String() string {
+	why := ""
+	switch f.Off {
+	case plan.FlagKilled:
+		why = "its kill switch is set"
+	case plan.FlagExpired:
+		why = "it has expired"
+	case plan.FlagPrerequisite:
+		why = fmt.Sprintf("nobody has %q, which it needs", f.By)
+	case plan.FlagConflict:
+		why = fmt.Sprintf("%q comes first, with which it conflicts", f.By)
+	case plan.FlagZero:
+		why = "it is at 0 % and no rule leads to modern"
+	default:
+		return fmt.Sprintf("%s %% of the callers on modern, but for whom its rules decide", f.Percent)
+	}
+	return "everybody on legacy: " + why
+}
+
 // moveTrafficWithin brings the gateway and the flags of a plan to a stop. Forward
 // the flags follow what was observed; back, and at rest, neither waits for the other.
 func (w *worker) moveTrafficWithin(ctx context.Context, d time.Duration, v plan.Version, stop plan.Position, since time.Time) error {

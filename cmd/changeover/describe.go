@@ -63,6 +63,9 @@ func (d *describer) head() {
 	for _, p := range s.Work {
 		d.line("Work", "%s", worked(p))
 	}
+	for _, f := range s.Flags {
+		d.line("Flag", "%s: %s", f.Name, f)
+	}
 	if until := waitsUntil(s); !until.IsZero() {
 		d.line("Waits until", "%s", d.moment(until))
 	} else {

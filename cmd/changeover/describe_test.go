@@ -108,6 +108,9 @@ func states() map[string]reconciler.Status {
 	s.Observed.Split = s.Split.Mismatch()
 	all["split"] = s
 	s = steadyAt25()
+	s.Flags = []reconciler.FlagStatus{{Name: "checkout", Percent: 25}, {Name: "search", Off: plan.FlagPrerequisite, By: "checkout"}}
+	all["flags"] = s
+	s = steadyAt25()
 	s.State, s.Waiting = reconciler.StateProgressing, "5 of the next 250 are in flight"
 	s.Work = []reconciler.Progress{{Name: "entities", Message: s.Waiting, Total: 250, Finished: 120, Failed: 2, Rate: 2.5}}
 	all["work"] = s

@@ -216,3 +216,11 @@ func TestAdminAPIAndProfilesAreNotOnThePage(t *testing.T) {
 		}
 	}
 }
+
+func TestAPlansFlagsAreOnItsPage(t *testing.T) {
+	s := waiting()
+	s.Flags = []reconciler.FlagStatus{{Name: "new-parser", Percent: 25}, {Name: "old", Off: plan.FlagKilled}}
+	f := &fakePlans{statuses: []reconciler.Status{s}}
+	body := get(t, web.Handler(options(f)), "/plans/"+key.Namespace+"/"+key.Name).Body.String()
+	wantAll(t, body, "new-parser", "25 % of the callers on modern", "everybody on legacy: its kill switch is set")
+}
