@@ -113,6 +113,8 @@ func TestEveryVariableIsSet(t *testing.T) {
 	}
 }
 
+var onlyResources = regexp.MustCompile("^ (`[a-z/]+` )+$")
+
 // TestTheReadmeSaysWhatEachPermissionIsFor compares its tables with the roles.
 func TestTheReadmeSaysWhatEachPermissionIsFor(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(root, "examples/install/README.md"))
@@ -122,8 +124,8 @@ func TestTheReadmeSaysWhatEachPermissionIsFor(t *testing.T) {
 	said := map[string]bool{}
 	for _, line := range strings.Split(string(b), "\n") {
 		cells := strings.Split(line, "|")
-		if len(cells) != 6 {
-			continue
+		if len(cells) != 6 || !onlyResources.MatchString(cells[1]) {
+			continue // what a plan names is not here to be compared
 		}
 		for _, resource := range regexp.MustCompile("`([a-z/]+)`").FindAllStringSubmatch(cells[1], -1) {
 			said[resource[1]+": "+strings.TrimSpace(cells[2])] = false
