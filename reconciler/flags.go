@@ -33,7 +33,7 @@ type FlagStatus struct {
 
 // String says who has the flag, without its name.
 func (f FlagStatus) String() string {
-	why := ""
+	var why string
 	switch f.Off {
 	case plan.FlagKilled:
 		why = "its kill switch is set"
