@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -16,6 +17,23 @@ const (
 	FlagConflict     FlagOff = "conflict"
 	FlagZero         FlagOff = "zeroPercent"
 )
+
+// Says is the reason in words; by is the flag that turns it off.
+func (o FlagOff) Says(by string) string {
+	switch o {
+	case FlagKilled:
+		return "its kill switch is set"
+	case FlagExpired:
+		return "it has expired"
+	case FlagPrerequisite:
+		return fmt.Sprintf("nobody has %q, which it needs", by)
+	case FlagConflict:
+		return fmt.Sprintf("%q comes first, with which it conflicts", by)
+	case FlagZero:
+		return "it is at 0 % and no rule leads to modern"
+	}
+	return ""
+}
 
 // FlagState is what a flag is at a stop.
 type FlagState struct {

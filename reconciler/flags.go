@@ -33,22 +33,10 @@ type FlagStatus struct {
 
 // String says who has the flag, without its name.
 func (f FlagStatus) String() string {
-	var why string
-	switch f.Off {
-	case plan.FlagKilled:
-		why = "its kill switch is set"
-	case plan.FlagExpired:
-		why = "it has expired"
-	case plan.FlagPrerequisite:
-		why = fmt.Sprintf("nobody has %q, which it needs", f.By)
-	case plan.FlagConflict:
-		why = fmt.Sprintf("%q comes first, with which it conflicts", f.By)
-	case plan.FlagZero:
-		why = "it is at 0 % and no rule leads to modern"
-	default:
+	if f.Off == "" {
 		return fmt.Sprintf("%s %% of the callers on modern, but for whom its rules decide", f.Percent)
 	}
-	return "everybody on legacy: " + why
+	return "everybody on legacy: " + f.Off.Says(f.By)
 }
 
 // moveTrafficWithin brings the gateway and the flags of a plan to a stop. Forward

@@ -41,12 +41,8 @@ func flags(p *plan.Plan, now time.Time) (found []finding) {
 }
 
 func because(s plan.FlagState) string {
-	switch s.Off {
-	case plan.FlagKilled, plan.FlagExpired, plan.FlagZero: // of which the reason says it all
-	case plan.FlagPrerequisite:
-		return fmt.Sprintf(", as nobody has %q, which it needs", s.By)
-	case plan.FlagConflict:
-		return fmt.Sprintf(", as %q comes first, with which it conflicts", s.By)
+	if s.Off == plan.FlagPrerequisite || s.Off == plan.FlagConflict {
+		return ", as " + s.Off.Says(s.By)
 	}
-	return ""
+	return "" // the hint says it all
 }

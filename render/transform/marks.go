@@ -51,11 +51,6 @@ func PlanValue(key plan.Key) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Selector finds all that a transform of a plan made.
-func Selector(key plan.Key, transform string) string {
-	return fmt.Sprintf("%s=%s,%s=%s", Label, transform, PlanLabel, PlanValue(key))
-}
-
 // Mark adds the marks to an object that a map made, in place.
 func Mark(o map[string]any, from Origin, key plan.Key) {
 	meta, ok := o["metadata"].(map[string]any)

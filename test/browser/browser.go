@@ -212,12 +212,6 @@ func (tab *Tab) Wait(expr string) {
 	}
 }
 
-// Picture is a PNG of the whole page.
-func (tab *Tab) Picture() []byte {
-	tab.t.Helper()
-	return run(tab, chromedp.FullScreenshot(100))
-}
-
 // Requests until now.
 func (tab *Tab) Requests() []Request {
 	tab.mu.Lock()

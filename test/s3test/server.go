@@ -2,7 +2,6 @@ package s3test
 
 import (
 	"errors"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -115,27 +114,4 @@ func (s *Server) await(t *testing.T, ended <-chan struct{}) {
 func (s *Server) Bucket(name, folder string) string {
 	q := url.Values{"region": {Region}, "use_path_style": {"true"}, "endpoint": {s.URL}}
 	return "s3://" + name + "/" + folder + "?" + q.Encode()
-}
-
-// Objects are the keys of a bucket's objects, with their sizes.
-func (s *Server) Objects(t *testing.T, bucket string) map[string]int64 {
-	t.Helper()
-	out := map[string]int64{}
-	root := filepath.Join(s.Dir, bucket)
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		i, err := e.Info()
-		if err != nil {
-			return err
-		}
-		key, err := filepath.Rel(root, path)
-		out[filepath.ToSlash(key)] = i.Size()
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -41,11 +42,11 @@ type prober struct {
 	log   *slog.Logger
 
 	mu     sync.Mutex
-	absent map[string]time.Time // until when, by the URL that was asked
+	absent map[[sha256.Size]byte]time.Time // until when, by what was asked for whom
 }
 
 func newProber(m *Metrics, log *slog.Logger) *prober {
-	return &prober{asked: m.probes, log: log, absent: map[string]time.Time{}}
+	return &prober{asked: m.probes, log: log, absent: map[[sha256.Size]byte]time.Time{}}
 }
 
 // has reports whether modern has the entity that a request names, and has it
@@ -55,7 +56,7 @@ func (p *prober) has(r *http.Request, s *serving, c route.Choice) bool {
 	modern := s.sides[plan.Modern]
 	u := *modern.url
 	u.Path, u.RawPath, u.RawQuery = strings.TrimSuffix(u.Path, "/")+c.Probe, "", ""
-	target := u.String()
+	target := askedFor(r, &u)
 	if p.knownAbsent(target) || !modern.enter() {
 		return false
 	}
@@ -83,6 +84,13 @@ func (p *prober) has(r *http.Request, s *serving, c route.Choice) bool {
 	return true
 }
 
+// askedFor names an entity and the rights of a caller: many a system answers 404
+// to whom it does not show what it has.
+func askedFor(r *http.Request, u *url.URL) [sha256.Size]byte {
+	rights := [][]string{{u.String(), r.Host}, r.Header.Values("Authorization"), r.Header.Values("Cookie")}
+	return sha256.Sum256(fmt.Appendf(nil, "%q", rights))
+}
+
 // ask sends a GET in the name of the client, whose rights are what modern goes by.
 func (p *prober) ask(r *http.Request, modern *side, u *url.URL) (status int, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), probeTime)
@@ -105,14 +113,14 @@ func (p *prober) ask(r *http.Request, modern *side, u *url.URL) (status int, err
 	return res.StatusCode, res.Body.Close()
 }
 
-func (p *prober) knownAbsent(target string) bool {
+func (p *prober) knownAbsent(target [sha256.Size]byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	until, ok := p.absent[target]
 	return ok && time.Now().Before(until)
 }
 
-func (p *prober) remember(target string) {
+func (p *prober) remember(target [sha256.Size]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.absent) >= absentMost {

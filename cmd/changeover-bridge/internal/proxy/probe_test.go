@@ -100,6 +100,21 @@ func TestModernIsAskedForWhatNobodyOwns(t *testing.T) {
 	}
 }
 
+// TestWhatOneCallerIsNotShownAnotherMayBe: that modern says 404 to one caller is
+// believed for that caller alone.
+func TestWhatOneCallerIsNotShownAnotherMayBe(t *testing.T) {
+	f, p := withProbe(t, &owners{}, bridge.Rule{To: plan.ToOwner, Match: &plan.Match{PathPrefix: "/orders/"}})
+	p.set("/orders/hidden", 200)
+	p.set("/v2/orders/hidden", 404)
+	if res, _ := get(t, f.url+"/orders/hidden", "Authorization: Bearer stranger"); res.Header.Get("X-Changeover-Side") != "legacy" {
+		t.Errorf("a stranger went to %q", res.Header.Get("X-Changeover-Side"))
+	}
+	p.set("/v2/orders/hidden", 200)
+	if res, _ := get(t, f.url+"/orders/hidden", "Authorization: Bearer owner"); res.Header.Get("X-Changeover-Side") != "modern" {
+		t.Errorf("who may see it went to %q", res.Header.Get("X-Changeover-Side"))
+	}
+}
+
 // TestAModernThatDoesNotSayDelaysOnly: the request goes to legacy after at most
 // two seconds, and is none of modern's even where it may be.
 func TestAModernThatDoesNotSayDelaysOnly(t *testing.T) {
