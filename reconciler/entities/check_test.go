@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,13 +36,13 @@ type listed struct {
 	item func(i int) (inventory.Item, bool)
 	// before is called before the inventory is listed for the nth time, from 1.
 	before func(n int) error
-	times  int
+	times  atomic.Int64 // the comparison and the sync list at once
 }
 
 func (l *listed) List(_ context.Context, each func(inventory.Item) error) error {
-	l.times++
+	times := l.times.Add(1)
 	if l.before != nil {
-		if err := l.before(l.times); err != nil {
+		if err := l.before(int(times)); err != nil {
 			return err
 		}
 	}
@@ -289,9 +290,9 @@ func TestWhatMovesMeanwhileIsNotInvented(t *testing.T) {
 	if len(found) != 1 || found[0] != "orphaned lost" || counts.Modern != 2 || counts.DoubleClaimed+counts.Unknown != 0 {
 		t.Errorf("found %v, counts %+v; want the lost one alone", found, counts)
 	}
-	before := modern.times
-	if _, found = check(t, c); len(found) != 1 || modern.times != before+1 {
-		t.Errorf("found %v in %d passes: what was found before needs no second look", found, modern.times-before)
+	before := modern.times.Load()
+	if _, found = check(t, c); len(found) != 1 || modern.times.Load() != before+1 {
+		t.Errorf("found %v in %d passes: what was found before needs no second look", found, modern.times.Load()-before)
 	}
 }
 
