@@ -220,7 +220,7 @@ func (m *migration) owned() (ids []string) {
 // TestEntitiesAreHandedOverUnderLoad goes through every stop while clients write and
 // the daemon is killed, and back from half of it.
 func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
-	n, kills := count(60, 1000), count(4, 50)
+	n, kills := count(60, 1000), count(3, 51)
 	m := startMigration(t, n)
 	watched := m.watch()
 	stop := m.clients()
@@ -229,7 +229,7 @@ func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
 	for _, percent := range []int{10, 25, 50} {
 		at := fmt.Sprintf("gradual@%d", percent)
 		m.s.Declare(at)
-		for range kills / 4 {
+		for range kills / 3 {
 			time.Sleep(rand.N(1500 * time.Millisecond)) // any moment will do
 			m.s.KillDaemon()
 			killed++

@@ -64,8 +64,9 @@ func (h *Handler) rewrite(pr *httputil.ProxyRequest) {
 		pr.Out.Body = e.body
 	}
 	if e.mirror != nil {
-		e.copied = e.mirror.prepare(pr.Out, e.mirrors)
-		e.judge(pr)
+		var why string
+		e.copied, why = e.mirror.prepare(pr.Out, e.mirrors)
+		e.judge(pr, why)
 	}
 	if e.births != nil && e.side.side == plan.Modern {
 		e.birth = e.births.expect(pr.Out)

@@ -29,8 +29,8 @@ type judged struct {
 	kept  tee
 }
 
-// judge has the answers to a copy compared; a copy that there is none of is counted.
-func (e *exchange) judge(pr *httputil.ProxyRequest) {
+// judge has the answers to a copy compared. Where there is none, it counts why.
+func (e *exchange) judge(pr *httputil.ProxyRequest, why string) {
 	switch {
 	case e.shadow == nil:
 	case e.copied != nil:
@@ -38,8 +38,8 @@ func (e *exchange) judge(pr *httputil.ProxyRequest) {
 		j.job.Recorder, j.job.Method, j.job.Path = e.shadow.Recorder, pr.In.Method, pr.In.URL.Path
 		j.left.Store(2)
 		e.copied.judged = j
-	case pr.Out.Header.Get("Upgrade") == "":
-		e.shadow.Dropped(pr.In.Method, pr.In.URL.Path, "too many copies")
+	case why != "":
+		e.shadow.Dropped(pr.In.Method, pr.In.URL.Path, why)
 	}
 }
 

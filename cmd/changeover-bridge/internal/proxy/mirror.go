@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -31,6 +32,10 @@ const (
 	// mirrorDelay is how long a copy waits: legacy's answer is on its way to the
 	// caller then, and the copy takes no processor from it.
 	mirrorDelay = 2 * time.Millisecond
+	// mirrorRest is how long no copy is tried after opensAfter in a row had no
+	// answer; then one is, and so on until there is an answer. The callers of
+	// legacy do not pay for connections that nobody takes.
+	mirrorRest = 100 * time.Millisecond
 	// mirrorTime is how long a copy may take, the whole answer included.
 	mirrorTime = 10 * time.Second
 	// mirrorAnswer is how much of an answer is read, so that the connection
@@ -42,7 +47,7 @@ const (
 const (
 	mirrorAnswered = "answered"
 	mirrorFailed   = "failed"
-	mirrorDropped  = "dropped"    // too many were under way
+	mirrorDropped  = "dropped"    // too many were under way, or modern gives no answers
 	mirrorTooLarge = "too_large"  // the body is larger than mirrorBody
 	mirrorPartial  = "incomplete" // the body was not read to its end
 
@@ -57,6 +62,9 @@ type mirror struct {
 	slots     chan struct{}
 	log       *slog.Logger
 	logged    rate.Sometimes
+	// unanswered is how many copies in a row had no answer, and next when one is
+	// tried again, in nanoseconds since 1970.
+	unanswered, next atomic.Int64
 }
 
 // newMirror is for the backend of modern.
@@ -92,29 +100,52 @@ type copied struct {
 	judged *judged
 }
 
-// prepare makes the copy of an outbound request; nil where it is to be none: too
-// many are under way, or it is an upgrade, which cannot be carried out twice.
-func (m *mirror) prepare(out *http.Request, meter mirrorMeter) *copied {
+// rests reports whether no copy is to be tried now.
+func (m *mirror) rests(now time.Time) bool {
+	if m.unanswered.Load() < opensAfter {
+		return false
+	}
+	next := m.next.Load()
+	return now.UnixNano() < next || !m.next.CompareAndSwap(next, now.Add(mirrorRest).UnixNano())
+}
+
+// tried takes in what came of a copy.
+func (m *mirror) tried(err error) {
+	switch {
+	case err != nil:
+		m.unanswered.Add(1)
+	case m.unanswered.Load() > 0:
+		m.unanswered.Store(0)
+	}
+}
+
+// prepare makes the copy of an outbound request; nil where there is to be none, and
+// why. It is "" for an upgrade, which cannot be carried out twice.
+func (m *mirror) prepare(out *http.Request, meter mirrorMeter) (c *copied, why string) {
 	if out.Header.Get("Upgrade") != "" {
-		return nil
+		return nil, ""
+	}
+	if m.rests(time.Now()) {
+		meter.count(mirrorDropped)
+		return nil, "modern does not answer"
 	}
 	select {
 	case m.slots <- struct{}{}:
 	default:
 		meter.count(mirrorDropped)
-		return nil
+		return nil, "too many copies"
 	}
 	r := out.Clone(context.Background())
 	r.Header.Set(bridge.HeaderSide, string(plan.Modern))
 	r.Header.Del("Expect") // the body is there
 	r.Trailer = nil        // it is known when the copy is long made
-	c := &copied{to: m, meter: meter, request: r}
+	c = &copied{to: m, meter: meter, request: r}
 	if out.Body != nil && out.Body != http.NoBody {
 		c.body = &keptBody{ReadCloser: out.Body}
 		out.Body = c.body
 	}
 	r.Body = nil
-	return c
+	return c, ""
 }
 
 // send sends the copy, once: when legacy's answer has begun, so that it costs the
@@ -151,6 +182,7 @@ func (c *copied) carry() {
 	start := time.Now()
 	res, err := c.to.transport.RoundTrip(c.request.WithContext(ctx))
 	took := time.Since(start)
+	c.to.tried(err)
 	if err == nil && c.judged != nil && c.translated != nil {
 		if err = c.translated.Answer(ctx, res); err != nil { // it is compared as callers would see it
 			_ = res.Body.Close()

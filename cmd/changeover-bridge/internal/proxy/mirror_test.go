@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -191,14 +192,74 @@ func TestCallersDoNotNoticeASickModern(t *testing.T) {
 			}
 			took := time.Since(begun)
 			switch {
-			case c.outcome == "failed":
-				f.metric(n, copies, "outcome=failed")
+			case c.outcome == "failed": // at least five, then one at a time
+				f.sum(n, copies, "failed", "dropped")
+				if failed := f.sample(copies, []string{"outcome=failed"}); failed < 5 {
+					t.Errorf("%v copies were tried", failed)
+				}
 			case took < 9*time.Second: // after ten the first copies are given up, and make room
 				f.metric(n-256, copies, "outcome=dropped")
 			case took > time.Minute:
 				t.Errorf("%d requests took %s", n, took)
 			}
 		})
+	}
+}
+
+// sum waits until the outcomes of a counter are so many together.
+func (f *fixture) sum(want float64, name string, outcomes ...string) {
+	f.t.Helper()
+	var got float64
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		got = 0
+		for _, o := range outcomes {
+			got += f.sample(name, []string{"outcome=" + o})
+		}
+		if got == want {
+			return
+		}
+	}
+	f.t.Errorf("%s of %v is %v, want %v", name, outcomes, got, want)
+}
+
+// TestModernThatGivesNoAnswersIsLeftInPeace: copies are dropped but for one now and
+// then, and are made again from its first answer on.
+func TestModernThatGivesNoAnswersIsLeftInPeace(t *testing.T) {
+	var legacy seen
+	var down atomic.Bool
+	down.Store(true)
+	modern := backend(t, func(w http.ResponseWriter, _ *http.Request) {
+		if down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "modern")
+	}).URL
+	f := newFixture(t, legacy.backend(t, "legacy"), modern, proxy.Options{}, comparing("/", plan.Comparison{}))
+	until := func(what string, is func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(60 * time.Second); !is(); {
+			if time.Now().After(deadline) {
+				t.Fatal(what)
+			}
+			call(t, "GET", f.url+"/", "")
+		}
+	}
+	outcome := func(o string) float64 { return f.sample(copies, []string{"outcome=" + o}) }
+	until("no copy is ever dropped", func() bool { return outcome("dropped") > 0 })
+	tried := outcome("failed")
+	until("none is tried any more", func() bool { return outcome("failed") >= tried+2 })
+	if e, ok := f.Shadow(); !ok || len(e.Endpoints) != 1 || e.Endpoints[0].Notes["modern does not answer"] == 0 {
+		t.Errorf("the report has %+v", e)
+	}
+	down.Store(false)
+	until("none is answered when modern is back", func() bool { return outcome("answered") > 0 })
+	dropped, answered := outcome("dropped"), outcome("answered")
+	for range 50 {
+		call(t, "GET", f.url+"/", "")
+	}
+	until("copies are answered one at a time", func() bool { return outcome("answered") >= answered+50 })
+	if now := outcome("dropped"); now != dropped {
+		t.Errorf("%v copies were dropped of a modern that answers", now-dropped)
 	}
 }
 
