@@ -70,14 +70,27 @@ type Entities struct {
 	Interval Duration `json:"interval,omitempty"`
 }
 
-// EntityMatch says where a request names an entity: exactly one of the fields is
-// set.
+// EntityMatch says where a request names an entity: in one of its paths, of which
+// Path or Paths is set, or else in the body.
 type EntityMatch struct {
 	// Path with one segment {id}, as in /deployments/{id}. What lies below it
 	// belongs to the entity too.
 	Path string `json:"path,omitempty"`
 	// Paths are several of them; the first that fits has the id.
 	Paths []string `json:"paths,omitempty"`
+	// Bodies are requests that name an entity in their body and not in their path.
+	Bodies []EntityBody `json:"bodies,omitempty"`
+}
+
+// EntityBody says where the JSON body of requests has the id of an entity. A body
+// without the field names none.
+type EntityBody struct {
+	// Methods of the requests. Empty in a file means POST, PUT and PATCH.
+	Methods []string `json:"methods,omitempty"`
+	// Path of the requests, whole.
+	Path string `json:"path"`
+	// ID is body.FIELD, or body.FIELD.FIELD.
+	ID string `json:"id"`
 }
 
 // All are the paths.
@@ -105,6 +118,11 @@ func entityDefaults(e *Entities) {
 			if created, ok := strings.CutSuffix(all[0], "/"+idSegment); ok && created != "" {
 				e.Born = &Born{Path: created}
 			}
+		}
+	}
+	for i := range e.Match.Bodies {
+		if b := &e.Match.Bodies[i]; len(b.Methods) == 0 {
+			b.Methods = []string{"POST", "PUT", "PATCH"}
 		}
 	}
 	if b := e.Born; b != nil {

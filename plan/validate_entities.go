@@ -31,7 +31,7 @@ func (v *validator) entities() {
 		v.missing(match, `say where a request has the id: match: {path: "/deployments/{id}"}`)
 	case e.Match.Path != "" && len(e.Match.Paths) > 0:
 		v.at(match, "entities", "the match has both `path` and `paths`", "give exactly one of them")
-	case e.Match.Path == "" && len(e.Match.Paths) == 0:
+	case e.Match.Path == "" && len(e.Match.Paths) == 0 && len(e.Match.Bodies) == 0:
 		v.at(match, "entities", "the match has no path", `say where a request has the id: path: "/deployments/{id}"`)
 	}
 	if e.Match.Path != "" {
@@ -44,9 +44,40 @@ func (v *validator) entities() {
 			v.at(at, "entities", fmt.Sprintf("path %s is already in the list", shorten(s)), "remove one of the two")
 		}
 	}
+	for i := range e.Match.Bodies {
+		v.entityBody(fmt.Sprintf("%s.bodies[%d]", match, i), &e.Match, i)
+	}
 	v.born(path, e)
 	v.probe(path+".probe", e)
 	v.inventory(path, e)
+}
+
+// entityBody checks requests that name an entity in their body. A path that has an
+// id is not looked into further, so that one would never be read.
+func (v *validator) entityBody(path string, m *EntityMatch, i int) {
+	b := m.Bodies[i]
+	v.urlPath(path+".path", b.Path)
+	for k, s := range b.Methods {
+		switch at := fmt.Sprintf("%s.methods[%d]", path, k); {
+		case !method.MatchString(s):
+			v.at(at, "match", fmt.Sprintf("%s is not a method", shorten(s)), "methods are upper-case words such as POST")
+		case isSafe(s):
+			v.at(at, "entities", fmt.Sprintf("%s has no body", s), "give methods of requests that have one, such as POST")
+		}
+	}
+	if _, err := ParseIDPath(b.ID); err != nil && v.has(path+".id") {
+		v.at(path+".id", "entities", fmt.Sprintf("%s is no place in a body", shorten(b.ID)), "write body and the names of the fields that lead to the id: body.deploymentId")
+	}
+	for _, s := range m.All() {
+		if p, err := ParseEntityPath(s); err == nil && p.ID(b.Path) != "" {
+			v.at(path+".path", "entities", fmt.Sprintf("path %s has an id itself, by %s", shorten(b.Path), shorten(s)), "remove it from bodies: the body is not read")
+		}
+	}
+	for _, o := range m.Bodies[:i] {
+		if o.Path == b.Path && slices.ContainsFunc(b.Methods, func(s string) bool { return slices.Contains(o.Methods, s) }) {
+			v.at(path+".path", "entities", fmt.Sprintf("path %s is already in the list, with one of the methods", shorten(b.Path)), "remove one of the two")
+		}
+	}
 }
 
 func (v *validator) entityPath(path, s string) {
@@ -92,7 +123,7 @@ func (v *validator) probe(path string, e *Entities) {
 func (v *validator) born(path string, e *Entities) {
 	b := e.Born
 	if b == nil {
-		if v.whole(path) && len(e.Match.All()) > 0 {
+		if v.whole(path) && len(e.Match.All())+len(e.Match.Bodies) > 0 {
 			v.missing(path+".born", "say how modern is seen to create one: born: {path: /deployments, id: body.id}")
 		}
 		return
@@ -132,6 +163,11 @@ func (v *validator) toOwner(path string, r *Route) {
 	for _, s := range e.Match.All() {
 		p, err := ParseEntityPath(s)
 		if err != nil || r.Match.Path == "" && p.mayMeet(r.Match.PathPrefix) || r.Match.Path != "" && p.ID(r.Match.Path) != "" {
+			return
+		}
+	}
+	for _, b := range e.Match.Bodies {
+		if r.Match.Path == b.Path || r.Match.Path == "" && strings.HasPrefix(b.Path, r.Match.PathPrefix) {
 			return
 		}
 	}

@@ -55,8 +55,9 @@ type Identity struct {
 // Entities are those of plan.Entities, with the defaults spelled out.
 type Entities struct {
 	// Paths are read by plan.EntityPath; the first that matches has the id.
-	Paths []string   `json:"paths"`
-	Born  *plan.Born `json:"born,omitempty"`
+	Paths  []string          `json:"paths,omitempty"`
+	Bodies []plan.EntityBody `json:"bodies,omitempty"`
+	Born   *plan.Born        `json:"born,omitempty"`
 	// Probe is plan.Entities.Probe.
 	Probe string `json:"probe,omitempty"`
 }

@@ -151,8 +151,19 @@ func (e *Entities) check() error {
 	if e == nil {
 		return nil
 	}
-	if len(e.Paths) == 0 {
+	if len(e.Paths)+len(e.Bodies) == 0 {
 		return errors.New("want at least one path")
+	}
+	for _, b := range e.Bodies {
+		if err := checkMatch(plan.Match{Methods: b.Methods}); err != nil {
+			return fmt.Errorf("bodies: %w", err)
+		}
+		if _, err := plan.ParseIDPath(b.ID); err != nil {
+			return fmt.Errorf("bodies: %w", err)
+		}
+		if len(b.Methods) == 0 || b.Path == "" {
+			return errors.New("bodies: want methods and a path")
+		}
 	}
 	for _, s := range e.Paths {
 		if _, err := plan.ParseEntityPath(s); err != nil {

@@ -66,6 +66,13 @@ func TestParseConfigChecksEveryRule(t *testing.T) {
 		{"rules[0]: to:", func(c *bridge.Config) { c.Rules[0].To = "both" }},
 		{"to: owner needs entities", func(c *bridge.Config) { c.Rules[0].To = plan.ToOwner }},
 		{"entities: want at least one path", func(c *bridge.Config) { c.Entities = &bridge.Entities{} }},
+		{"bodies: want methods and a path", func(c *bridge.Config) { c.Entities = &bridge.Entities{Bodies: []plan.EntityBody{{ID: "body.id"}}} }},
+		{"bodies: \"id\" is no place", func(c *bridge.Config) {
+			c.Entities = &bridge.Entities{Bodies: []plan.EntityBody{{Methods: []string{"POST"}, Path: "/", ID: "id"}}}
+		}},
+		{"bodies: ", func(c *bridge.Config) {
+			c.Entities = &bridge.Entities{Bodies: []plan.EntityBody{{Methods: []string{"A B"}, Path: "/", ID: "body.id"}}}
+		}},
 		{"probe: path", func(c *bridge.Config) { c.Entities = &bridge.Entities{Paths: []string{"/{id}"}, Probe: "/a"} }},
 		{"segments {id}, want one", func(c *bridge.Config) { c.Entities = &bridge.Entities{Paths: []string{"/a"}} }},
 		{"is no place in an answer", func(c *bridge.Config) {

@@ -41,7 +41,7 @@ func Render(p *plan.Plan, stop plan.Position) (Config, error) {
 		}
 	}
 	if e := p.Spec.Entities; e.Routed() {
-		c.Entities = &Entities{Paths: e.Match.All(), Born: e.Born, Probe: e.Probe}
+		c.Entities = &Entities{Paths: e.Match.All(), Bodies: e.Match.Bodies, Born: e.Born, Probe: e.Probe}
 	}
 	for i, r := range rules {
 		c.Rules[i] = ruleOf(r)

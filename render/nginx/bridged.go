@@ -44,6 +44,9 @@ func entityPatterns(p *plan.Plan) (out []string, err error) {
 		before, after := path.Around()
 		out = append(out, literalPattern(before)+`[^/]+`+literalPattern(after)+`(?:/|\z)`)
 	}
+	for _, b := range e.Match.Bodies {
+		out = append(out, literalPattern(strings.TrimSuffix(b.Path, "/"))+`/?\z`)
+	}
 	if e.Born != nil {
 		out = append(out, literalPattern(strings.TrimSuffix(e.Born.Path, "/"))+`/?\z`)
 	}

@@ -268,9 +268,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client := h.clientOf(r)
 	var e *exchange
 	if s.births != nil {
-		end, ok := s.births.write(w, &r, s.table)
+		end, ok := h.named(w, &r, s)
 		if !ok {
-			h.metrics.lookups.WithLabelValues("blocked").Inc()
 			return
 		}
 		if end != nil {

@@ -82,7 +82,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.lookups = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "changeover_bridge_owner_lookups_total",
-		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready and blocked (answered with 503).",
+		Help: "Requests that name an entity, by its owner: legacy, modern, unknown (the routes decided), not_ready and blocked (answered with 503), unreadable (its body cannot be read for the id; answered with 4xx).",
 	}, []string{"owner"})
 	m.probes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "changeover_bridge_owner_probes_total",

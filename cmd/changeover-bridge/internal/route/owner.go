@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/render/bridge"
@@ -36,6 +37,7 @@ const (
 
 type entities struct {
 	paths  []plan.EntityPath
+	bodies []entityBody
 	probe  *plan.EntityPath // nil: modern is not asked
 	owners Owners
 }
@@ -51,6 +53,13 @@ func entitiesOf(c *bridge.Entities) (*entities, error) {
 			return nil, fmt.Errorf("compile entities: %w", err)
 		}
 		e.paths = append(e.paths, p)
+	}
+	for _, b := range c.Bodies {
+		fields, err := plan.ParseIDPath(b.ID)
+		if err != nil {
+			return nil, fmt.Errorf("compile entities: %w", err)
+		}
+		e.bodies = append(e.bodies, entityBody{strings.TrimSuffix(b.Path, "/"), b.Methods, fields})
 	}
 	if c.Probe != "" {
 		p, err := plan.ParseEntityPath(c.Probe)
@@ -86,7 +95,16 @@ func (t *Table) Entity(r *http.Request) string {
 	if !ok {
 		return ""
 	}
-	return t.entities.id(path)
+	return t.entities.named(r, path)
+}
+
+// named is the id that a path has, or that was found in the body.
+func (e *entities) named(r *http.Request, path string) string {
+	if id := e.id(path); id != "" {
+		return id
+	}
+	id, _ := r.Context().Value(inBody{}).(string)
+	return id
 }
 
 // OwnerOf is the owner of the entity with an id, or that a path names as Path
@@ -128,8 +146,8 @@ func (e *entities) owner(id string) (plan.Side, Lookup) {
 // an entity from its owner. An answer by the gateway itself stays, unless modern
 // owns the entity: such an answer tells of an end of legacy's, and would leave
 // modern's entity with nobody.
-func (e *entities) decide(c *Choice, to plan.Dest, path string) {
-	id := e.id(path)
+func (e *entities) decide(c *Choice, to plan.Dest, r *http.Request, path string) {
+	id := e.named(r, path)
 	side, l := e.owner(id)
 	c.Entity = l
 	if l == Unowned && e.probe != nil && (to == plan.ToOwner || e.owners.ModernOwns()) {

@@ -132,7 +132,7 @@ func (t *Table) Choose(r *http.Request, client netip.Addr) Choice {
 			side, split, bucket := t.side(ru, r, client)
 			c := Choice{Rule: i, Side: side, Respond: ru.respond, Split: split, Bucket: bucket, Rewrite: ru.rewrite, Translate: ru.translate}
 			if t.entities != nil {
-				t.entities.decide(&c, ru.to, p.path)
+				t.entities.decide(&c, ru.to, r, p.path)
 			}
 			c.Mirror = ru.mirrors(r, c.Side)
 			return c

@@ -107,7 +107,7 @@ func (e *Exchange) readAnswer(res *http.Response) ([]byte, error) {
 	if !hasBody(res) {
 		return nil, nil
 	}
-	if encoded(res.Header) {
+	if Encoded(res.Header) {
 		return nil, e.failure("modern encoded it, although it was asked not to")
 	}
 	most := int64(e.tr.MaxBody())

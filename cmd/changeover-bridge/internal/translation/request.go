@@ -112,30 +112,39 @@ func (e *Exchange) tooLarge() *Problem {
 	return &Problem{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the %d bytes that translation %s takes", e.tr.MaxBody(), e.tr.Name())}
 }
 
-// readBody reads the client's body, no more than maxBody and no longer than
-// bodyTime.
+// readBody reads the client's body, no more than maxBody.
 func (e *Exchange) readBody(w http.ResponseWriter, r *http.Request) *Problem {
-	most := int64(e.tr.MaxBody())
-	if r.ContentLength > most {
-		return e.tooLarge()
+	if most := int64(e.tr.MaxBody()); r.ContentLength <= most {
+		if p := e.media(r.Header, r.ContentLength); p != nil {
+			return p
+		}
 	}
-	if p := e.media(r.Header, r.ContentLength); p != nil {
+	body, p := ReadBody(w, r, e.tr.MaxBody(), e.tooLarge())
+	if p != nil {
 		return p
+	}
+	e.body, e.read = body, true
+	return nil
+}
+
+// ReadBody reads a client's body: so many bytes at most, and no longer than bodyTime.
+func ReadBody(w http.ResponseWriter, r *http.Request, most int, tooLarge *Problem) ([]byte, *Problem) {
+	if r.ContentLength > int64(most) {
+		return nil, tooLarge
 	}
 	ctl := http.NewResponseController(w)
 	_ = ctl.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of tests has none
-	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &Problem{http.StatusRequestTimeout, "the body did not arrive in time"}
+		return nil, &Problem{http.StatusRequestTimeout, "the body did not arrive in time"}
 	case err != nil:
-		return &Problem{http.StatusBadRequest, "the body could not be read"}
-	case int64(len(body)) > most:
-		return e.tooLarge()
+		return nil, &Problem{http.StatusBadRequest, "the body could not be read"}
+	case len(body) > most:
+		return nil, tooLarge
 	}
 	_ = ctl.SetReadDeadline(time.Time{})
-	e.body, e.read = body, true
-	return nil
+	return body, nil
 }
 
 // media refuses a body that is not JSON by its headers.
@@ -144,7 +153,7 @@ func (e *Exchange) media(h http.Header, length int64) *Problem {
 		return &Problem{http.StatusUnsupportedMediaType, fmt.Sprintf("translation %s takes JSON alone: %s", e.tr.Name(), what)}
 	}
 	switch {
-	case encoded(h):
+	case Encoded(h):
 		return refuse("send the body without Content-Encoding")
 	case length != 0 && !isJSON(h):
 		return refuse("want Content-Type application/json in UTF-8")
@@ -152,8 +161,8 @@ func (e *Exchange) media(h http.Header, length int64) *Problem {
 	return nil
 }
 
-// encoded reports whether a body is compressed or the like.
-func encoded(h http.Header) bool {
+// Encoded reports whether a body is compressed or the like.
+func Encoded(h http.Header) bool {
 	for _, v := range h["Content-Encoding"] {
 		if v = strings.TrimSpace(v); v != "" && !strings.EqualFold(v, "identity") {
 			return true
