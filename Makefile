@@ -14,6 +14,7 @@ LDFLAGS := -X main.version=$(VERSION)
 PKG ?= ./...
 COUNT ?= 5
 FUZZTIME ?= 30s
+SEEDS ?= 1-1000
 # Two packages at a time: the tests that measure timing share the machine with
 # what they start.
 TESTFLAGS ?= -race -count=1 -p=2 -timeout=20m
@@ -56,6 +57,10 @@ $(GOLANGCI):
 	@echo "lint: building golangci-lint $(GOLANGCI_VERSION) into $(@D), once"
 	mkdir -p $(@D)
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: sim
+sim: ## Play simulated histories: SEEDS=1-1000.
+	go test ./test/sim -count=1 -v -timeout=24h -run '^TestSeeds$$' -args -seeds=$(SEEDS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target: FUZZTIME=30s each.

@@ -19,6 +19,9 @@ import (
 // newTransport returns the client for a protocol. It is this repository's own:
 // nothing is installed for the whole process.
 func newTransport(protocol string, o Options) (transport.Transport, error) {
+	if o.Transport != nil {
+		return o.Transport, nil
+	}
 	switch protocol {
 	case "http", "https":
 		via, err := newRoundTripper(o)

@@ -56,6 +56,9 @@ type Options struct {
 	// RaceTimeout bounds how long a push is recomputed after lost races; 30 s
 	// where zero.
 	RaceTimeout time.Duration
+	// Transport speaks with the remote in place of the one that the URL names;
+	// nil: that one.
+	Transport transport.Transport
 	// Reads tells which files a plan reads beside its own, as paths in the
 	// repository, and what is wrong with them. They count as the plan's: for
 	// its validity, its digests, its changes, and what a revert takes back.
