@@ -43,7 +43,7 @@ func install(t testing.TB) *kubetest.Kube {
 	t.Helper()
 	k := kubetest.Shared(t)
 	installed.Do(func() {
-		b, err := os.ReadFile("../../examples/nephoran/definitions.yaml")
+		b, err := os.ReadFile("../../examples/nephoran/overlays/definitions/definitions.yaml")
 		must(t, err)
 		k.Apply(t, "", string(b))
 	})

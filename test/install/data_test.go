@@ -91,7 +91,7 @@ func TestTheDataRolesAreThoseThatAreTested(t *testing.T) {
 // time.
 func TestTheRolesForDataAreEnoughAndEachRightIsMissed(t *testing.T) {
 	k := kubetest.Shared(t)
-	b, err := os.ReadFile(filepath.Join(root, "examples/nephoran/definitions.yaml"))
+	b, err := os.ReadFile(filepath.Join(root, "examples/nephoran/overlays/definitions/definitions.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

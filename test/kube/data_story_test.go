@@ -55,7 +55,7 @@ func newDataRig(t *testing.T, restore string, n int) *dataRig {
 	t.Helper()
 	k := kubetest.Shared(t)
 	k.Apply(t, "", string(schemas.Definition))
-	k.Apply(t, "", files(t, "nephoran")["definitions.yaml"])
+	k.Apply(t, "", files(t, "nephoran")["overlays/definitions/definitions.yaml"])
 	words := strings.NewReplacer("RESTORE", restore, "COUNT", fmt.Sprint(n))
 	r := &dataRig{n: n, rig: &rig{t: t, k: k, namespace: k.Namespace(t)}}
 	r.Stack = stack.Start(t, stack.Options{
