@@ -66,7 +66,11 @@ that shows how long the bakes take, and proves nothing about the gates.`,
 		if err != nil {
 			return err
 		}
-		r, err := a.simulate(ctx, doc, f)
+		others, err := a.simulateOthers(ctx, doc, f, args[1:])
+		if err != nil {
+			return err
+		}
+		r, err := a.simulate(ctx, doc, f, others)
 		if err != nil {
 			return err
 		}
@@ -133,7 +137,7 @@ func positive(flag, s string) (time.Duration, error) {
 	return time.Duration(d), nil
 }
 
-func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags) (*simulation.Report, error) {
+func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags, others []simulation.Other) (*simulation.Report, error) {
 	r, from, err := f.check(doc.Plan, a.now())
 	if err != nil {
 		return nil, err
@@ -173,7 +177,7 @@ func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags)
 			return nil, err
 		}
 	}
-	return r, r.Run(player)
+	return r, r.Run(player, others...)
 }
 
 // hostOf is the URL without what may be secret in it.
@@ -245,6 +249,16 @@ func (a *app) printSimulation(r *simulation.Report, out *outputFlag) error {
 
 func (a *app) printSimulationText(r *simulation.Report) {
 	a.printf("%s to %s, from %s in %d steps of %s\nSignals: %s.\n\n", printable(r.Plan.String()), r.To, r.Start.Format(time.RFC3339), r.Steps, r.Step, printable(r.Signals))
+	for _, d := range r.DependsOn {
+		when := "not complete by then"
+		if !d.Complete.IsZero() {
+			when = "complete after " + plan.Duration(d.Complete.Sub(r.Start)).String()
+		}
+		a.printf("It depends on %s: %s.\n", printable(d.Plan.String()), when)
+	}
+	if len(r.DependsOn) > 0 {
+		a.printf("\n")
+	}
 	rows := [][]cell{cells("AFTER", "WHEN", "POSITION", "DECISION", "WHY")}
 	for _, e := range r.Events {
 		why := e.Message

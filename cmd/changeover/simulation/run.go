@@ -22,6 +22,8 @@ type Report struct {
 	Signals string  `json:"signals"`
 	Events  []Event `json:"events"`
 	Stays   []Stay  `json:"stays"`
+	// DependsOn are the plans that were played before it, as it depends on them.
+	DependsOn []Dependency `json:"dependsOn,omitempty"`
 	// Complete: in the end the plan is complete, and was not taken back since.
 	Complete bool `json:"complete"`
 }
@@ -47,11 +49,13 @@ type Stay struct {
 	TakenBack bool `json:"takenBack,omitempty"`
 }
 
-// Run fills in what comes of the simulation of a player that is at Start.
-func (r *Report) Run(p *timeline.Player) error {
+// Run fills in what comes of the simulation of a player that is at Start, while the
+// others stand as in their reports, which have the same start and step.
+func (r *Report) Run(p *timeline.Player, others ...Other) error {
 	r.Events, r.Stays = []Event{}, []Stay{}
 	r.Steps = int(r.End.Sub(r.Start)/time.Duration(r.Step)) + 1
-	err := p.Play(r.Start, r.End, time.Duration(r.Step), r.add)
+	r.DependsOn = dependencies(others)
+	err := r.play(p, others)
 	if n := len(r.Stays); n > 0 {
 		r.Stays[n-1].Left = r.End
 	}
@@ -61,6 +65,9 @@ func (r *Report) Run(p *timeline.Player) error {
 
 func (r *Report) add(l timeline.Look) {
 	d := l.Decision
+	if last := r.Last(); len(r.Events) > 0 && last.Verb == d.Verb && last.Reason == d.Reason && last.Position == l.Effective && last.Declared == l.Declared {
+		return // it was said before another plan was told of
+	}
 	r.Events = append(r.Events, Event{
 		At: l.At, Verb: d.Verb, Reason: d.Reason, Position: l.Effective, Declared: l.Declared, Message: d.Message,
 		Reverted: len(l.Reverts), RecheckAt: d.RecheckAt,
