@@ -28,6 +28,7 @@ type simulateFlags struct {
 	length, step, since         string
 	start, from, to             string
 	series, prometheus, assumed string
+	approved                    bool
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -42,7 +43,8 @@ The values of the signals are from a file of series in promtool's notation (--se
 input_series, which begin at the start), or from what a Prometheus has recorded of the last while (--prometheus and
 --since). Without either every signal is unknown, and nothing passes a gate that reads one. With --assume pass gates
 that have no data are taken for granted: those of enter and advance pass, those of pause and rollback are silent;
-that shows how long the bakes take, and proves nothing about the gates.`,
+that shows how long the bakes take, and proves nothing about the gates. --approved takes every approval and every
+tick of a checklist for given; without it the plan waits where it asks for one.`,
 		Example: `  changeover simulate shop --assume pass
   changeover simulate shop --series incident.yaml --for 2w -o svg > shop.svg
   changeover simulate shop --prometheus http://127.0.0.1:9090 --since 7d`,
@@ -60,6 +62,7 @@ that shows how long the bakes take, and proves nothing about the gates.`,
 	flags.StringVar(&f.series, "series", "", "file with the series")
 	flags.StringVar(&f.prometheus, "prometheus", "", "URL of the Prometheus that recorded the series")
 	flags.StringVar(&f.since, "since", "7d", "how far back to play from what --prometheus recorded")
+	flags.BoolVar(&f.approved, "approved", false, "take approvals and ticks for given")
 	flags.StringVar(&f.assumed, "assume", "", "what a gate without data is taken for; the one choice is pass")
 	cmd.RunE = a.does(func(ctx context.Context, args []string) error {
 		doc, err := a.namedPlan(args[0], *namespace, args[1:])
@@ -146,6 +149,9 @@ func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags,
 		Plan: plan.Version{Plan: doc.Plan, Path: doc.File, Content: plan.ContentDigest(doc.Plan), Live: plan.LiveDigest(doc.Plan)},
 		From: from, Start: r.Start, Interval: time.Duration(r.Step), Limits: plantest.Limits,
 	}
+	if f.approved {
+		o.Author, o.Consent = simulation.Raiser, true
+	}
 	var querier prom.Options
 	switch {
 	case f.series != "":
@@ -173,9 +179,12 @@ func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags,
 		return nil, err
 	}
 	if r.To != from {
-		if err := player.Commit(r.Start, timeline.Commit{To: r.To}); err != nil {
+		if err := player.Commit(r.Start, timeline.Commit{To: r.To, Author: o.Author}); err != nil {
 			return nil, err
 		}
+	}
+	if f.approved {
+		simulation.Approve(player, r, doc.Plan)
 	}
 	return r, r.Run(player, others...)
 }
@@ -218,8 +227,15 @@ func spanOf(ctx context.Context, o prom.Options, p *plan.Plan, r *simulation.Rep
 	return c.Span(ctx, needs, r.Start, r.End, time.Duration(r.Step))
 }
 
-// assumePass takes gates without data for granted.
-func assumePass(rs gates.Results) {
+// assumePass takes gates without data for granted, and the baselines that are
+// remembered for them. What is assumed has no value: gates that read it are without
+// data, too.
+func assumePass(rs gates.Results, due map[string]gates.Point) {
+	for name, p := range due {
+		if p.Unknown != "" {
+			due[name] = gates.Point{Time: p.Time}
+		}
+	}
 	for i := range rs {
 		r := &rs[i]
 		if r.Verdict != gates.NoData && r.Verdict != gates.Error {

@@ -73,7 +73,7 @@ func (p *Player) evaluate(in *decide.Input) {
 		all = append(all, p.program(w.Version).Eval(w.Version.Revision, []gates.Request{w.Request}, snap)...)
 	}
 	if p.o.Judge != nil {
-		p.o.Judge(all)
+		p.o.Judge(all, in.Due)
 	}
 	p.judged.at = p.now
 	in.Verdicts = all

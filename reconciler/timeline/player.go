@@ -37,9 +37,9 @@ type Options struct {
 	// Consent: Approve tells all approvals that there are. Where it is unset
 	// gates that read approvals have no data.
 	Consent bool
-	// Judge, where set, may change the results of gates before a decision
-	// reads them.
-	Judge func(gates.Results)
+	// Judge, where set, may change the results of gates, and the values of the
+	// baselines that are to be remembered, before a decision reads them.
+	Judge func(gates.Results, map[string]gates.Point)
 	// Anew evaluates the gates at every step, also where nothing changed
 	// since the one before.
 	Anew bool

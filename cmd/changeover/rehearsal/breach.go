@@ -23,7 +23,7 @@ func breachAt(v plan.Version, stop plan.Position) (Breach, error) {
 	start := time.Unix(0, 0).UTC()
 	p, err := timeline.New(timeline.Options{
 		Plan: v, From: stop, Start: start, Interval: time.Minute,
-		Judge: func(rs gates.Results) {
+		Judge: func(rs gates.Results, _ map[string]gates.Point) {
 			for i := range rs {
 				if rs[i].Effect == plan.Breaches && rs[i].Stop == stop {
 					rs[i].Verdict, rs[i].Now = gates.Pass, gates.Pass
