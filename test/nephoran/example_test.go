@@ -165,3 +165,22 @@ func replicas(deployment map[string]any) int {
 	}
 	return -1
 }
+
+// TestTheScheduleIsTheDocuments: 5, 15, 35, 75 and 100 %, for one day and three times two;
+// at 100 % it bakes for four days before the next step begins.
+func TestTheScheduleIsTheDocuments(t *testing.T) {
+	t.Parallel()
+	want := "5=1d 15=2d 35=2d 75=2d 100=4d"
+	for _, name := range append([]string{"nephoran"}, steps...) {
+		p := decoded(t, name)
+		var got []string
+		for _, stop := range p.Itinerary() {
+			if ph := p.Phase(stop.Phase); len(ph.Percents) > 0 {
+				got = append(got, stop.Percent.String()+"="+ph.Bake.At(stop.Percent).String())
+			}
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s has the stops %s, want %s", name, s, want)
+		}
+	}
+}

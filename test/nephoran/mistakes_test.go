@@ -176,7 +176,7 @@ func TestNoRoleHasAStar(t *testing.T) {
 
 // TestAPartialRollbackTakesWhatDependsOnIt: the document's partial rollbacks run in forward
 // order, so that what depends on a step outlives it. Here the order is that of dependsOn,
-// and a circle is refused. TestEveryStepGoesBackWithWhatDependsOnIt shows it live.
+// and a circle is refused. TestFiveDependentPlansGoBackInOrder shows it live.
 func TestAPartialRollbackTakesWhatDependsOnIt(t *testing.T) {
 	t.Parallel()
 	for i, name := range steps[1:] {
