@@ -2,11 +2,13 @@ package git
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,13 +16,54 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 )
 
+// gitConfig stands for the machine's own Git configuration: hosts and persons
+// do no housekeeping, which would take more processes than what is tested, and
+// do not wait for the disk.
+var gitConfig, _ = filepath.Abs("testdata/gitconfig")
+
+// begun is a folder with a host and a person's clone, as newFixture copies
+// them.
+var begun string
+
+// begunTick is where the clock of those stands.
+const begunTick = 7
+
 // TestMain keeps the machine's own Git configuration out of the tests.
 func TestMain(m *testing.M) {
-	for _, e := range []string{"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"} {
+	os.Exit(inBegun(m))
+}
+
+func inBegun(m *testing.M) int {
+	for _, e := range []string{"GIT_CONFIG_GLOBAL=" + gitConfig, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"} {
 		k, v, _ := strings.Cut(e, "=")
 		os.Setenv(k, v)
 	}
-	os.Exit(m.Run())
+	var err error
+	if begun, err = os.MkdirTemp("", "begun"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(begun)
+	return m.Run()
+}
+
+// checks is how many cases rapid generates where the full counts are asked for,
+// and how many elsewhere.
+func checks(t *testing.T, full, few int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	old := f.Value.String()
+	if old != f.DefValue {
+		return // asked for by hand
+	}
+	n := few
+	if accept() {
+		n = full
+	}
+	if err := f.Value.Set(fmt.Sprint(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(old) })
 }
 
 // accept reports whether the full counts are asked for.
@@ -89,14 +132,46 @@ type fixture struct {
 // newFixture has the shop's plan at setup in its first commit.
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
+	beginning.Do(func() { begin(t) })
 	dir := t.TempDir()
-	f := &fixture{t: t, bare: filepath.Join(dir, "host.git"), work: filepath.Join(dir, "work")}
-	f.run(dir, "init", "-q", "--bare", "-b", "main", f.bare)
-	f.run(dir, "init", "-q", "-b", "main", f.work)
+	if err := os.CopyFS(dir, os.DirFS(begun)); err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, bare: filepath.Join(dir, "host.git"), work: filepath.Join(dir, "work"), tick: begunTick}
+	config := filepath.Join(f.work, ".git", "config")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte(strings.ReplaceAll(string(text), begun, dir)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var beginning sync.Once
+
+// begin makes what newFixture copies.
+func begin(t testing.TB) {
+	t.Helper()
+	f := &fixture{t: t, bare: filepath.Join(begun, "host.git"), work: filepath.Join(begun, "work")}
+	f.run(begun, "init", "-q", "--bare", "-b", "main", f.bare)
+	f.run(begun, "init", "-q", "-b", "main", f.work)
 	f.git("remote", "add", "origin", f.bare)
 	f.commit("add the shop's plan", shopFile, shopPlan("setup"), "README.md", "hello\n")
 	f.push()
-	return f
+	samples, err := filepath.Glob(filepath.Join(f.bare, "hooks", "*.sample"))
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("%d samples of hooks, %v", len(samples), err)
+	}
+	for _, name := range samples {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.tick != begunTick {
+		t.Fatalf("it took %d commands", f.tick)
+	}
 }
 
 func (f *fixture) run(dir string, args ...string) string {

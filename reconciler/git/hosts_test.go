@@ -95,8 +95,8 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
 MaxStartups 100
-SetEnv GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
-`, port, secretFile(t, hostText), secretFile(t, string(ssh.MarshalAuthorizedKey(userKey.PublicKey())))))
+SetEnv GIT_CONFIG_GLOBAL=%s GIT_CONFIG_NOSYSTEM=1 LC_ALL=C
+`, port, secretFile(t, hostText), secretFile(t, string(ssh.MarshalAuthorizedKey(userKey.PublicKey()))), gitConfig))
 	var said bytes.Buffer
 	cmd := exec.Command(program, "-D", "-e", "-f", config)
 	cmd.Stderr = &said

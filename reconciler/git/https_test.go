@@ -36,7 +36,7 @@ func newHTTPSHost(t *testing.T, f *fixture) *httpsHost {
 	}
 	f.host("config", "http.receivepack", "true")
 	backend := &cgi.Handler{Path: path, Env: []string{
-		"GIT_PROJECT_ROOT=" + filepath.Dir(f.bare), "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_PROJECT_ROOT=" + filepath.Dir(f.bare), "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=ada", "GIT_CONFIG_GLOBAL=" + gitConfig,
 	}}
 	h := &httpsHost{fixture: f}
 	h.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
