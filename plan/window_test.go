@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/plan"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 func windows(ws ...plan.Window) *plan.Plan {
@@ -76,6 +77,7 @@ func TestWindowsOpenWhenTheySay(t *testing.T) {
 	zones := rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"})
 	days := rapid.SampledFrom([]string{"Mon-Fri", "Sat,Sun", "Wed", "Fri-Mon"})
 	start := time.Date(2026, 10, 20, 0, 0, 0, 0, time.UTC)
+	counts.Rapid(t, 100, 15)
 	rapid.Check(t, func(t *rapid.T) {
 		var ws []plan.Window
 		for range rapid.IntRange(1, 3).Draw(t, "windows") {

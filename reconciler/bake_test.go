@@ -16,6 +16,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/test/counts"
 	"github.com/changeover-dev/changeover/test/fakes"
 )
 
@@ -109,6 +110,7 @@ func (w *watch) happens(ctx context.Context, e bakeEvent, bake time.Duration) er
 // Only a daemon that is down when it ends is late, by as long as it is down.
 func TestABakeIsAsLongAsDeclared(t *testing.T) {
 	begin := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	counts.Rapid(t, 100, 20)
 	rapid.Check(t, func(rt *rapid.T) {
 		bake := time.Duration(rapid.IntRange(4*60, 15*60).Draw(rt, "bake")) * time.Second
 		seconds := func(name string, least, most time.Duration) time.Duration {

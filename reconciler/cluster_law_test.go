@@ -15,6 +15,7 @@ import (
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/render"
+	"github.com/changeover-dev/changeover/test/counts"
 	"github.com/changeover-dev/changeover/test/fakes"
 )
 
@@ -214,6 +215,7 @@ func (w *lawWorld) mend() {
 }
 
 func TestInARollbackTheTrafficComesFirst(t *testing.T) {
+	counts.Rapid(t, 100, 25)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newLawWorld(t)
 		defer func() { w.stop() }()

@@ -24,7 +24,11 @@ import (
 
 // TestMain keeps the machine's own Git configuration out of the tests.
 func TestMain(m *testing.M) {
-	os.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	config, err := filepath.Abs("git/testdata/gitconfig")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("GIT_CONFIG_GLOBAL", config)
 	os.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	os.Exit(m.Run())
 }
@@ -184,7 +188,7 @@ func (g *rig) open() {
 	o := reconciler.Options{
 		Source: src, Check: gates.Check, NGINX: g.traffic, Sampler: g.sampler, Recorder: rec, Notifier: silent{}, Now: time.Now,
 		Log:      slog.New(slog.NewTextHandler(g.log, nil)),
-		Interval: 20 * time.Millisecond, GitInterval: 30 * time.Millisecond, DriftInterval: 50 * time.Millisecond,
+		Interval: 20 * time.Millisecond, GitInterval: 100 * time.Millisecond, DriftInterval: 50 * time.Millisecond,
 		Limits: decide.Limits{GitMaxAge: time.Minute, MaxPerDay: 10},
 	}
 	if g.wrap != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/changeover-dev/changeover/gates"
 	"github.com/changeover-dev/changeover/gates/prom"
+	"github.com/changeover-dev/changeover/test/counts"
 	"github.com/changeover-dev/changeover/test/promtest"
 )
 
@@ -115,8 +116,8 @@ func TestSpanIsWhatSampleGives(t *testing.T) {
 		from, to time.Time
 		step     time.Duration
 	}{
-		{past.Add(-64*time.Minute + 300*time.Millisecond), past.Add(8 * time.Minute), 2 * time.Minute},
-		{past.Add(-16 * time.Minute), past.Add(-15*time.Minute - 36*time.Second), 7 * time.Second},
+		{past.Add(-64*time.Minute + 300*time.Millisecond), past.Add(8 * time.Minute), counts.Of(2*time.Minute, 8*time.Minute)},
+		{past.Add(-16 * time.Minute), past.Add(-15*time.Minute - 36*time.Second), counts.Of(7*time.Second, 11*time.Second)},
 		{past, past, time.Hour},
 	} {
 		t.Run(tc.step.String(), func(t *testing.T) {

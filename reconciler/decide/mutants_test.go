@@ -13,7 +13,7 @@ import (
 )
 
 // sampled is how many mutants are tried where the full counts are not asked for.
-const sampled = 2
+const sampled = 1
 
 // TestMutants breaks the guards one by one and holds that the tests of this
 // package notice. A mutant in testdata/mutants is a comment that says what it

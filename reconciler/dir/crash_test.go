@@ -18,6 +18,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/test/child"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 // writerEnv names the folder that a child process writes to until it is killed.
@@ -66,7 +67,8 @@ func TestAKilledWriterLeavesOldOrNew(t *testing.T) {
 		t.Run("without exchange: "+plain, func(t *testing.T) {
 			root := t.TempDir()
 			seen := map[string]bool{}
-			for i := range 40 {
+			kills := counts.Of(40, 10)
+			for i := range kills {
 				cmd := exec.Command(os.Args[0])
 				cmd.Env = append(os.Environ(), writerEnv+"="+root, writerEnv+"_PLAIN="+plain)
 				var said bytes.Buffer
@@ -82,7 +84,7 @@ func TestAKilledWriterLeavesOldOrNew(t *testing.T) {
 				if _, err := written.Read(make([]byte, 1)); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Duration(i) * 700 * time.Microsecond)
+				time.Sleep(time.Duration(i) * 28 * time.Millisecond / time.Duration(kills))
 				_ = cmd.Process.Kill()
 				<-ended
 				if said.Len() > 0 {
@@ -115,7 +117,7 @@ func TestAKilledWriterLeavesOldOrNew(t *testing.T) {
 					t.Fatalf("left over: %v, %v", left, err)
 				}
 			}
-			if len(seen) < 5 {
+			if len(seen) < kills/8 {
 				t.Errorf("only %d versions were ever seen", len(seen))
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/reconciler"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 // generateOverlaid makes a trunk of commits that change the plan's position, its
@@ -53,7 +54,7 @@ type besideDiffer struct {
 func TestUndoOfWhatThePlanReadsEqualsGitRevert(t *testing.T) {
 	d := besideDiffer{differ: differ{dir: t.TempDir()}}
 	d.git(t, nil, "init", "-q", "-b", "gen", d.dir)
-	checks(t, 100, 25)
+	counts.Rapid(t, 100, 25)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := generateOverlaid(rt)
 		marks := d.load(rt, h)

@@ -2,7 +2,6 @@ package git
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,25 +44,6 @@ func inBegun(m *testing.M) int {
 	}
 	defer os.RemoveAll(begun)
 	return m.Run()
-}
-
-// checks is how many cases rapid generates where the full counts are asked for,
-// and how many elsewhere.
-func checks(t *testing.T, full, few int) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	old := f.Value.String()
-	if old != f.DefValue {
-		return // asked for by hand
-	}
-	n := few
-	if accept() {
-		n = full
-	}
-	if err := f.Value.Set(fmt.Sprint(n)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Value.Set(old) })
 }
 
 // accept reports whether the full counts are asked for.

@@ -15,6 +15,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 // histories is how many are generated where the full counts are asked for, and
@@ -31,7 +32,7 @@ const (
 // position that was asked for. A history that fails is kept below
 // testdata/rapid, and -rapid.seed plays it again.
 func TestRollbackInAnyHistory(t *testing.T) {
-	checks(t, histories, 40)
+	counts.Rapid(t, histories, 40)
 	a := anyHistory{t: t}
 	rapid.Check(t, a.check)
 	a.fsck()

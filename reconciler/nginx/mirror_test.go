@@ -20,6 +20,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/test/child"
+	"github.com/changeover-dev/changeover/test/counts"
 	"github.com/changeover-dev/changeover/test/nginxtest"
 )
 
@@ -142,7 +143,7 @@ func TestWithoutUnsafeCopiesNoBodyIsReadForThem(t *testing.T) {
 }
 
 func TestCopiesAreOfTheDeclaredShare(t *testing.T) {
-	const requests = 3000
+	requests := counts.Of(3000, 1000)
 	s, modern := nginxtest.Start(t), newCopies(t)
 	half, share := plan.Percent(50), plan.Percent(7.5)
 	mirroring(t, s, modern.URL, route("/ten", plan.ToLegacy, &plan.Mirror{Percent: &share}),

@@ -170,7 +170,7 @@ func (w *world) wanted(n Name, m Mark, p plan.Percent) bool {
 func isDeployment(n Name) bool { return strings.HasSuffix(n.Name, "3") }
 
 func TestObjectsGoThereAndBack(t *testing.T) {
-	count, kills := 100, 1
+	count, kills := 40, 1
 	if os.Getenv("CHANGEOVER_ACCEPT") != "" {
 		count, kills = 1000, 5
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
 	"github.com/changeover-dev/changeover/reconciler/timeline"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 var start = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
@@ -202,6 +203,7 @@ func TestAStopThatIsNotThereIsRefused(t *testing.T) {
 // TestNothingIsMissedWhereNothingChanged: evaluating only where samples changed
 // gives what evaluating at every step does, to the last word.
 func TestNothingIsMissedWhereNothingChanged(t *testing.T) {
+	counts.Rapid(t, 100, 25)
 	// A gate that reads the time always hangs on it.
 	timed := strings.Replace(shop, `{name: low,`, `{name: old, expr: stop.age > duration("17m")}, {name: low,`, 1)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -22,7 +22,7 @@ import (
 // in another namespace one after the other that is killed, while others change,
 // add and delete sources. Both end with the same objects.
 func TestKilledAgainAndAgainItEndsAsUndisturbed(t *testing.T) {
-	sources, kills := 150, 5
+	sources, kills := 60, 3
 	if os.Getenv("CHANGEOVER_ACCEPT") != "" {
 		sources, kills = 10_000, 20
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/changeover-dev/changeover/render/kustomize"
+	"github.com/changeover-dev/changeover/test/counts"
 )
 
 // shuffled lists folders in any order.
@@ -113,6 +114,7 @@ func drawTree(t *rapid.T) map[string][]byte {
 }
 
 func TestBuildDependsOnTheFilesAlone(t *testing.T) {
+	counts.Rapid(t, 100, 30)
 	doc := document(t, "plans/orders.yaml", []byte(onePhase))
 	rapid.Check(t, func(rt *rapid.T) {
 		tree := drawTree(rt)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,11 +112,11 @@ func startForge(ts *testscript.TestScript, neg bool, args []string) {
 	f := forgetest.NewFake(ts.Value("t").(testing.TB), token)
 	ts.Check(os.WriteFile(ts.MkAbs("token"), []byte(token+"\n"), 0o600))
 	ts.Setenv("FORGE", f.URL)
-	forges[f.URL] = f
+	forges.Store(f.URL, f)
 }
 
-// forges by their URL.
-var forges = map[string]*forgetest.Fake{}
+// forges by their URL: *forgetest.Fake. Scripts run at the same time.
+var forges sync.Map
 
 // pulls prints the pull requests into a file: pulls FILE.
 func pulls(ts *testscript.TestScript, neg bool, args []string) {
@@ -123,7 +124,11 @@ func pulls(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: pulls FILE")
 	}
 	var out strings.Builder
-	for _, p := range forges[ts.Getenv("FORGE")].Pulls() {
+	f, ok := forges.Load(ts.Getenv("FORGE"))
+	if !ok {
+		ts.Fatalf("pulls comes after forge")
+	}
+	for _, p := range f.(*forgetest.Fake).Pulls() {
 		fmt.Fprintf(&out, "%d: %s to %s: %s\n%s\n", p.Number, p.Branch, p.Base, p.Title, p.Body)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(out.String()), 0o600))

@@ -5,6 +5,10 @@
 # at the end, where it is found.
 set -euo pipefail
 
+# A program under the race detector waits a second at its end, each command of
+# a story too; a tenth is enough for what still runs.
+export GORACE="atexit_sleep_ms=100 ${GORACE:-}"
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

@@ -16,6 +16,7 @@ import (
 
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/decide"
+	"github.com/changeover-dev/changeover/test/counts"
 	"github.com/changeover-dev/changeover/test/fakes"
 	"github.com/changeover-dev/changeover/test/kubetest"
 )
@@ -302,7 +303,7 @@ func TestADaemonThatOnlyWatchesSeesTheOther(t *testing.T) {
 func TestOnlyOneOfTwoDaemonsSavesEachSerial(t *testing.T) {
 	t.Parallel()
 	k := install(t)
-	for range 5 {
+	for range counts.Of(5, 2) {
 		key := plan.Key{Namespace: k.Namespace(t), Name: "onap-so"}
 		seed := startWith(t, k.Config, &fakes.Recorder{})
 		must(t, seed.SaveStatus(t.Context(), steady(t, key)))

@@ -90,7 +90,7 @@ func TestTheBridgeAndFlagdChooseTheSameCallers(t *testing.T) {
 			}
 		}
 		was = sides
-		if step%20 != 0 && step != 33 && step != 1 && os.Getenv("CHANGEOVER_ACCEPT") == "" {
+		if step%50 != 0 && step != 33 && step != 1 && os.Getenv("CHANGEOVER_ACCEPT") == "" {
 			continue // each costs flagd a second
 		}
 		asked++
