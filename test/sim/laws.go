@@ -163,6 +163,9 @@ func (w *World) after() {
 			w.breaks(6, "%s was reverted twice", l.rollbackOf)
 		}
 		seen[l.rollbackOf] = true
+		if l.daemon && l.rollbackOf != "" && !w.undone[plan.Revision(l.rollbackOf)] {
+			w.breaks(6, "it reverts %s, and had not decided to", l.rollbackOf)
+		}
 	}
 	st, ok := w.status()
 	if ok && st.Move == nil && st.Halt == nil && !st.Effective.IsZero() && index(st.Effective) != w.at {

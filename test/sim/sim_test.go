@@ -11,7 +11,10 @@ import (
 	"time"
 )
 
-var seeds = flag.String("seeds", "1-40", "the seeds that are played, FROM-TO or one")
+var (
+	seeds  = flag.String("seeds", "1-40", "the seeds that are played, FROM-TO or one")
+	shrink = flag.Bool("shortest", true, "look for the shortest history of a seed that fails")
+)
 
 func seedRange(t *testing.T) (from, to uint64) {
 	t.Helper()
@@ -44,7 +47,9 @@ func TestSeeds(t *testing.T) {
 		if len(w.broken) == 0 {
 			continue
 		}
-		events, w = shortest(seed, events, w)
+		if *shrink {
+			events, w = shortest(seed, events, w)
+		}
 		t.Fatalf("seed %d: %s\n%s\nof the events\n%sthe branch\n%s", seed, w.broken[0], strings.Join(w.history, "\n"), lines(events), w.branch())
 	}
 	t.Logf("%d seeds, %d steps in %s", to-from+1, steps, time.Since(begun).Round(time.Millisecond))
