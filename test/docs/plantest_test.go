@@ -22,7 +22,15 @@ func passes(t *testing.T, name, src string, planOf func(string) string) {
 	if plan.HasErrors(problems) {
 		t.Fatal(problems[0].Render())
 	}
-	if problems := f.Resolve(doc.Plan, []byte(src), nil); len(problems) > 0 {
+	others := map[string]*plan.Plan{}
+	for _, file := range f.Files() {
+		other, problems := plan.Decode(file, []byte(planOf(file)))
+		if plan.HasErrors(problems) {
+			t.Fatal(problems[0].Render())
+		}
+		others[file] = other.Plan
+	}
+	if problems := f.Resolve(doc.Plan, []byte(src), others); len(problems) > 0 {
 		t.Fatal(problems[0].Render())
 	}
 	v := plan.Version{Plan: doc.Plan, Path: f.Plan, Content: plan.ContentDigest(doc.Plan), Live: plan.LiveDigest(doc.Plan)}
