@@ -35,7 +35,10 @@ config of nginx; "-" is standard input. What it sends requests to becomes legacy
 is a URL, or the name of a Service for a plan of the Gateway API. Nothing is guessed: where there are several backends
 or locations, --service or --location says which is meant.
 
-The plan is printed, or written to a new file with --output; a file that is there is never replaced.`,
+The plan is printed, or written to a new file with --output, with a first test of it beside it (shop_test.yaml for
+shop.yaml; see changeover test). A file that is there is never replaced.
+
+Exit codes: 0 written, 1 what was read makes no plan, or the file is there, 2 wrong use, 3 it could not be written.`,
 		Example: `  changeover init shop --legacy http://127.0.0.1:8080 --modern http://127.0.0.1:8000 --output shop.yaml
   kubectl get httproute shop -o yaml | changeover init shop --from - --modern shop-v2 --modern-port 80
   changeover init shop --from /etc/nginx/sites-enabled/shop --location / --modern http://127.0.0.1:8000`,
@@ -55,7 +58,7 @@ The plan is printed, or written to a new file with --output; a file that is ther
 	flags.StringVar(&f.modern, "modern", "", "URL of modern, or the name of its Service for a plan of the Gateway API (required)")
 	flags.IntVar(&f.modernPort, "modern-port", 80, "port of the Service of modern")
 	flags.StringVar(&f.gateway, "gateway", "bridge", "nginx or bridge, without --from")
-	flags.StringVarP(&f.output, "output", "o", "", "new file to write to (default: standard output)")
+	flags.StringVarP(&f.output, "output", "o", "", "new file to write to, with a test beside it (default: standard output)")
 	cmd.RunE = a.does(func(_ context.Context, args []string) error {
 		today, err := a.today(f)
 		if err != nil {
@@ -69,9 +72,31 @@ The plan is printed, or written to a new file with --output; a file that is ther
 		if err != nil {
 			return finding("%w", err)
 		}
-		return a.writeNew(f.output, text)
+		return a.writePlan(f.output, args[0], text, today)
 	})
 	return cmd
+}
+
+// writePlan prints a plan, or writes it to a file and a first test beside it.
+func (a *app) writePlan(file, name, text string, today scaffold.Today) error {
+	if file == "" {
+		a.printf("%s", text)
+		return nil
+	}
+	tests, err := today.Tests(name, filepath.Base(file))
+	if err != nil {
+		return err
+	}
+	if err := a.writeNew(file, text); err != nil {
+		return err
+	}
+	a.note("wrote %s; see `changeover validate %s`", file, file)
+	beside := strings.TrimSuffix(file, filepath.Ext(file)) + "_test.yaml"
+	if err := a.writeNew(beside, tests); err != nil {
+		return err
+	}
+	a.note("wrote %s; see `changeover test %s`", beside, beside)
+	return nil
 }
 
 // maxScaffold bounds what --from reads, in bytes.
@@ -147,12 +172,8 @@ func (f initFlags) backend(t scaffold.Today) (plan.Backend, error) {
 	return plan.Backend{Service: &plan.Service{Name: f.modern, Port: f.modernPort}}, nil
 }
 
-// writeNew prints a text, or writes it to a file that is not there yet.
+// writeNew writes a text to a file that is not there yet.
 func (a *app) writeNew(file, text string) error {
-	if file == "" {
-		a.printf("%s", text)
-		return nil
-	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
@@ -167,6 +188,5 @@ func (a *app) writeNew(file, text string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(file)) // nothing half-written stays
 	}
-	a.note("wrote %s; see `changeover validate %s`", file, file)
 	return nil
 }

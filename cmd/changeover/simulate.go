@@ -164,7 +164,7 @@ func (a *app) simulate(ctx context.Context, doc *plan.Document, f simulateFlags,
 		r.Signals = "not given: gates without data are taken to pass, and alarms without data to be silent (--assume pass)"
 		o.Judge = assumePass
 	default:
-		r.Signals = "not given: every one is unknown"
+		r.Signals = "not given: every one is unknown. Give --series or --prometheus, or --assume pass to see how long the bakes take"
 	}
 	if err != nil {
 		return nil, err

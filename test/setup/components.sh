@@ -14,7 +14,7 @@ have() {
 fail() { printf 'deps: %s\n' "$*" >&2; exit 1; }
 
 # command:package
-wanted=(git:git gcc:gcc nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server chromium:chromium)
+wanted=(git:git gcc:gcc curl:curl python3:python3 nginx:nginx wrk:wrk prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager sshd:openssh-server gpg:gnupg initdb:postgresql mariadbd:mariadb-server chromium:chromium)
 
 missing=() # commands
 packages=()
@@ -28,7 +28,7 @@ for w in "${wanted[@]}"; do
   [ "${w##*:}" != chromium ] || packages+=(fonts-dejavu-core)
 done
 if [ ${#missing[@]} = 0 ]; then
-  echo "deps: git, gcc, nginx, prometheus, promtool, prometheus-alertmanager, sshd, gpg, initdb, mariadbd and chromium are there"
+  echo "deps: git, gcc, curl, python3, nginx, prometheus, promtool, prometheus-alertmanager, sshd, gpg, initdb, mariadbd and chromium are there"
   exit 0
 fi
 

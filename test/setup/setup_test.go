@@ -75,6 +75,8 @@ func debian(t *testing.T) *machine {
 	m := newMachine(t, "bash", "env", "rm", "tee", "chmod", "cat")
 	m.stub("git", "")
 	m.stub("gcc", "")
+	m.stub("curl", "")
+	m.stub("python3", "")
 	m.stub("id", "echo 0")
 	m.stub("systemctl", "")
 	m.stub("apt-get", `[ "$1" = install ] || exit 0

@@ -69,7 +69,7 @@ func (d Daemon) Check(now time.Time) []Check {
 	case len(d.Statuses) == 0:
 		return append(out, Check{"daemon.work", Warning, "it has no plan", "commit a MigrationPlan below the watched path of its branch; `changeover validate` checks one"})
 	}
-	out = append(out, Check{"daemon.work", OK, fmt.Sprintf("it works %d plans", len(d.Statuses)), ""})
+	out = append(out, Check{"daemon.work", OK, fmt.Sprintf("plans that it works: %d", len(d.Statuses)), ""})
 	for i := range d.Statuses {
 		out = append(out, planChecks(&d.Statuses[i], now)...)
 	}

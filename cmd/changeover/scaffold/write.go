@@ -54,10 +54,7 @@ func (t Today) Plan(name string, modern plan.Backend) (string, error) {
 // signals are the queries of the error rate and of its number of samples, by what
 // counts requests at a gateway.
 func signals(name string, g plan.Gateway) map[string]string {
-	metric := fmt.Sprintf("changeover_bridge_requests_total{plan=%q, side=%q", name, plan.Modern)
-	if g.Bridge == nil {
-		metric = fmt.Sprintf("requests_total{side=%q", plan.Modern)
-	}
+	metric := requests(name, g)
 	return map[string]string{
 		"Errors": fmt.Sprintf(`(sum(rate(%s, code=~"5.."}[5m])) or vector(0)) / sum(rate(%s}[5m]))`, metric, metric),
 		"Count":  fmt.Sprintf(`sum(increase(%s}[5m]))`, metric),
