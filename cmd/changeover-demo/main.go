@@ -25,6 +25,7 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	f.StringVar(&o.Dir, "dir", "", "new or empty folder for the repository, state and logs; it is kept (default: a temporary one)")
 	f.BoolVar(&o.Keep, "keep", false, "keep the temporary folder")
 	f.BoolVar(&o.Stay, "stay", false, "name commands to try at each point, and keep everything up after the story until Ctrl-C")
+	f.IntVar(&o.Patience, "patience", 1, "wait this many times as long for each step, on a slow or busy machine")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -33,6 +34,10 @@ func run(args []string, stdout *os.File, stderr io.Writer) int {
 	}
 	if f.NArg() > 0 {
 		fmt.Fprintf(stderr, "changeover-demo: want no arguments, got %q\n", f.Args())
+		return 2
+	}
+	if o.Patience < 1 {
+		fmt.Fprintf(stderr, "changeover-demo: -patience is %d, want 1 or more\n", o.Patience)
 		return 2
 	}
 	if o.BinDir == "" {

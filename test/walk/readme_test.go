@@ -27,7 +27,7 @@ func withPrograms(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/changeover", "../../cmd/changeover-bridge")
+	build := exec.Command("go", "build", "-o", dir+"/", "../../cmd/...")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build the programs:", err)
@@ -116,7 +116,7 @@ func commands(block []string) (all []string) {
 // elsewhere are the blocks that no test of this package runs, by their first line,
 // and why.
 var elsewhere = map[string]string{
-	"make demo      # the whole story on this machine, under 90 seconds": "TestStory plays it, and `make test` is what runs this",
+	"make demo      # the whole story on this machine, under 90 seconds": "TestTheDemoSeesEveryStep plays it, and `make test` is what runs this",
 	"make build": "TestMain here builds the programs, kubetest starts what `make cluster` does",
 	"make build     # bin/changeover, bin/changeover-bridge": "it builds and completes; TestCommandLine has the completions",
 }

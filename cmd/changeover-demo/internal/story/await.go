@@ -35,6 +35,7 @@ const pollInterval = 100 * time.Millisecond
 // await looks until probe has seen what is expected. It gives up when the time
 // is over or a process of the stage has ended.
 func (st *stage) await(ctx context.Context, expected string, within time.Duration, probe func(context.Context) (seen bool, saw string)) error {
+	within *= time.Duration(max(1, st.patience))
 	deadline, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)

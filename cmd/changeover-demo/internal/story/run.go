@@ -20,9 +20,11 @@ type Options struct {
 	Stay   bool   // keep everything up after the story, until ctx ends
 	Out    io.Writer
 	Colour bool
+	// Patience multiplies how long each step, and all of it, may take; 0 is 1.
+	Patience int
 }
 
-// limit is the longest that the story may take.
+// limit is the longest that the story may take, with a patience of 1.
 const limit = 90 * time.Second
 
 // Run plays the story and stops everything that it started. It returns nil only
@@ -35,8 +37,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	o.Patience = max(1, o.Patience)
+	limit := limit * time.Duration(o.Patience)
 	s := &story{
-		stage:    &stage{dir: dir, binDir: o.BinDir},
+		stage:    &stage{dir: dir, binDir: o.BinDir, patience: o.Patience},
 		narrator: &narrator{out: o.Out, colour: o.Colour, start: time.Now(), tries: o.Stay},
 	}
 	defer func() {

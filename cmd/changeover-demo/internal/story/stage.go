@@ -26,6 +26,8 @@ import (
 type stage struct {
 	dir    string // of all files
 	binDir string
+	// patience multiplies how long is waited; 0 is 1.
+	patience int
 	// Addresses, host:port, of what the two processes serve.
 	gateway, bridgeAdmin, page string
 

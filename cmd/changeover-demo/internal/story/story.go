@@ -134,7 +134,7 @@ func (s *story) raise(ctx context.Context, chapter int, percent plan.Percent) er
 
 // measure asks every customer once more who answers, and checks the share.
 func (s *story) measure(ctx context.Context, declared plan.Percent) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second*time.Duration(max(1, s.patience)))
 	defer cancel()
 	split, err := s.load.Round(ctx)
 	if err != nil {

@@ -72,6 +72,10 @@ func TestAStepThatIsNotSeenSaysWhatWasExpectedAndSeen(t *testing.T) {
 	if !errors.As(err, &unseen) || unseen.Expected != "gradual@10 in effect" || unseen.Saw != "setup in effect" || n < 2 {
 		t.Errorf("error is %v after %d looks", err, n)
 	}
+	err = (&stage{patience: 3}).await(t.Context(), "gradual@10 in effect", time.Millisecond, func(context.Context) (bool, string) { return false, "" })
+	if !errors.As(err, &unseen) || unseen.Within != 3*time.Millisecond {
+		t.Errorf("with patience the error is %v", err)
+	}
 	n = 0
 	err = (&stage{}).await(t.Context(), "soon", time.Minute, func(context.Context) (bool, string) {
 		n++
