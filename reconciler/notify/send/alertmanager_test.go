@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler"
 	"github.com/changeover-dev/changeover/reconciler/decide"
@@ -25,8 +28,9 @@ const patience = 90 * time.Second
 
 // board holds the statuses that a sender reads.
 type board struct {
-	mu  sync.Mutex
-	all []reconciler.Status
+	mu    sync.Mutex
+	all   []reconciler.Status
+	looks int // how often it was read
 }
 
 func (b *board) set(all ...reconciler.Status) {
@@ -38,7 +42,21 @@ func (b *board) set(all ...reconciler.Status) {
 func (b *board) statuses() []reconciler.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.looks++
 	return b.all
+}
+
+// seen waits until the sender has looked at what is set now. Of two looks from now
+// on, the first has been dealt with when the second begins.
+func (b *board) seen(t *testing.T) {
+	t.Helper()
+	count := func() int {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.looks
+	}
+	from := count()
+	await(t, "the sender looks", func() bool { return count() >= from+2 })
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -134,6 +152,30 @@ func active(t *testing.T, url string) (names []string) {
 	return names
 }
 
+// received is how many firing alerts an Alertmanager counts that it was told of.
+func received(t *testing.T, url string) float64 {
+	t.Helper()
+	resp, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	p := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := p.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, m := range families["alertmanager_alerts_received_total"].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "status" && l.GetValue() == "firing" {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 func halted(at time.Time) reconciler.Status {
 	return reconciler.Status{Key: shop, State: reconciler.StateHalted, Halt: &decide.HaltOf{Reason: decide.VerifyFailed, Message: "verify: slow", At: at}}
 }
@@ -160,7 +202,8 @@ receivers:
 	stop()
 	_, stop = run(t, o) // a restart
 	await(t, "the alert is active", func() bool { return len(active(t, url)) == 1 })
-	time.Sleep(2 * time.Second) // told several times meanwhile
+	from := received(t, url)
+	await(t, "it is told several times more", func() bool { return received(t, url) >= from+3 })
 	if n := got.count("firing ChangeoverHalted P1"); n != 1 {
 		t.Errorf("one alert was delivered %d times", n)
 	}
@@ -173,12 +216,13 @@ receivers:
 // state is told, not a queue of what it was.
 func TestAnAlertThatEndsWhileAlertmanagerIsAwayIsResolvedLater(t *testing.T) {
 	var mu sync.Mutex
-	down := false
+	down, refused := false, 0
 	ends := map[string]time.Time{} // by name, as last told
 	am := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		if down {
+			refused++
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -208,7 +252,11 @@ func TestAnAlertThatEndsWhileAlertmanagerIsAwayIsResolvedLater(t *testing.T) {
 	down = true
 	mu.Unlock()
 	b.set(reconciler.Status{Key: shop, State: reconciler.StateOrphaned})
-	time.Sleep(200 * time.Millisecond)
+	await(t, "it is refused", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return refused >= 2
+	})
 	mu.Lock()
 	down = false
 	mu.Unlock()

@@ -145,7 +145,7 @@ func TestTheSameIsToldOnceAndTheEndOfACondition(t *testing.T) {
 	halt.At, halt.Message = time.Now(), "slow: 4"
 	s.Notify(t.Context(), shop, halt, true)
 	b.set(halted(time.Now()))
-	time.Sleep(100 * time.Millisecond)
+	b.seen(t)
 	b.set(reconciler.Status{Key: shop, State: reconciler.StateSteady})
 	await(t, "the end", func() bool { return len(in.requests()) == 2 })
 	s.Notify(t.Context(), shop, halt, true) // anew, so it is told again
