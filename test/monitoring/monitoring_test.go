@@ -73,8 +73,7 @@ func (c catalog) uses(t *testing.T, where, expr string) {
 }
 
 func TestAlertsUseMetricsThatAreThere(t *testing.T) {
-	c := metrics(t)
-	c["changeover_build_info"] = metric{name: "changeover_build_info", kind: "gauge"} // cmd/changeover registers it
+	c := daemons(t)
 	var rules struct {
 		Groups []struct {
 			Rules []struct {
@@ -107,8 +106,8 @@ func TestAlertsUseMetricsThatAreThere(t *testing.T) {
 }
 
 func TestTheDashboardUsesMetricsThatAreThere(t *testing.T) {
-	c := metrics(t)
-	type source struct{ Type, UID string }
+	c := daemons(t)
+	type origin struct{ Type, UID string }
 	var d struct {
 		Title, UID    string
 		SchemaVersion int
@@ -119,11 +118,11 @@ func TestTheDashboardUsesMetricsThatAreThere(t *testing.T) {
 		Panels []struct {
 			ID          int
 			Title, Type string
-			Datasource  source
+			Datasource  origin
 			GridPos     struct{ X, Y, W, H int }
 			Targets     []struct {
 				RefID, Expr string
-				Datasource  source
+				Datasource  origin
 			}
 		}
 	}
@@ -160,7 +159,7 @@ func TestTheDashboardUsesMetricsThatAreThere(t *testing.T) {
 }
 
 func TestTheTableOfMetricsIsCurrent(t *testing.T) {
-	want := metrics(t).table(t)
+	want := table(t, daemons(t), bridges(t))
 	if *update {
 		if err := os.WriteFile(filepath.Join(folder, "METRICS.md"), []byte(want), 0o600); err != nil {
 			t.Fatal(err)

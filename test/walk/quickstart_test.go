@@ -77,6 +77,10 @@ func script(t *testing.T, all []string) string {
 	b.WriteString(prelude)
 	seen, used := map[string]int{}, map[int]bool{}
 	for _, c := range all {
+		if strings.HasPrefix(c, "kill ") {
+			// All that the walk can have counted is counted now.
+			b.WriteString("awaited changeover_build_info 'curl -sS http://127.0.0.1:9080/metrics'\ncp \"$HOME/out\" \"$HOME/daemon.metrics\"\n")
+		}
 		shown, waits := []string{}, ""
 		for i, o := range outcomes {
 			if !strings.HasPrefix(c, o.command) {
@@ -169,6 +173,7 @@ func TestANewUserGetsThroughTheQuickStart(t *testing.T) {
 	if !cmd.ProcessState.Success() || !strings.HasSuffix(out.String(), "walked\n") {
 		t.Errorf("the walk ended with %v:\n%s%s", cmd.ProcessState, out.String(), logs(home))
 	}
+	scraped(t, filepath.Join(home, "daemon.metrics"))
 	// Nobody but the reader may have to think of these.
 	if m := regexp.MustCompile(`(?m)^.*(?:panic:|DATA RACE).*$`).FindString(logs(home)); m != "" {
 		t.Errorf("a program panicked: %s", m)
