@@ -77,9 +77,9 @@ func script(t *testing.T, all []string) string {
 	b.WriteString(prelude)
 	seen, used := map[string]int{}, map[int]bool{}
 	for _, c := range all {
-		if strings.HasPrefix(c, "kill ") {
-			// All that the walk can have counted is counted now.
-			b.WriteString("awaited changeover_build_info 'curl -sS http://127.0.0.1:9080/metrics'\ncp \"$HOME/out\" \"$HOME/daemon.metrics\"\n")
+		// At a stop with gates, and when all that the walk can have counted is counted.
+		if strings.HasPrefix(c, "changeover rollback ") || strings.HasPrefix(c, "kill ") {
+			b.WriteString("awaited changeover_build_info 'curl -sS http://127.0.0.1:9080/metrics' >/dev/null\ncat \"$HOME/out\" >>\"$HOME/daemon.metrics\"\n")
 		}
 		shown, waits := []string{}, ""
 		for i, o := range outcomes {
