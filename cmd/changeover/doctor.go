@@ -17,7 +17,6 @@ import (
 
 	"github.com/changeover-dev/changeover/cmd/changeover/doctor"
 	"github.com/changeover-dev/changeover/gates/prom"
-	"github.com/changeover-dev/changeover/plan"
 	"github.com/changeover-dev/changeover/reconciler/kube/client"
 	"github.com/changeover-dev/changeover/reconciler/kube/preflight"
 	"github.com/changeover-dev/changeover/reconciler/web"
@@ -259,8 +258,6 @@ func (a *app) examineCluster(ctx context.Context, f *doctorFlags) (*client.Clien
 		return nil, failed(client.Explain(err))
 	}
 	out := []doctor.Check{{Name: name, Outcome: doctor.OK, Detail: "the API server answers, version " + v.GitVersion}}
-	_, err = c.Discovery().ServerResourcesForGroupVersion(plan.APIVersion)
-	out = append(out, doctor.Definition(err, apierrors.IsNotFound(err)))
 	leases, err := coordination.NewForConfig(cfg)
 	if err != nil {
 		return c, append(out, failed(err)...)

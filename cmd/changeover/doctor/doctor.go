@@ -204,20 +204,6 @@ func Clock(of string, skew time.Duration) Check {
 	return Check{name, Failed, text, "set both clocks by NTP: samples look too old, or lie in the future, and gates have no data"}
 }
 
-// Definition tells whether the API server knows MigrationPlans. The error is that
-// of asking; absent: it was asked, and does not.
-func Definition(err error, absent bool) Check {
-	const name = "kubernetes.plans"
-	switch {
-	case absent:
-		return Check{name, Warning, "it does not know MigrationPlans: the daemon keeps its record in its state directory alone, and `kubectl get migrationplans` shows nothing",
-			"apply the CustomResourceDefinition: `kubectl apply --server-side -f examples/install/base/crd.yaml`"}
-	case err != nil:
-		return Check{name, Failed, err.Error(), "see that the API server is up, and that the account may ask what it serves"}
-	}
-	return Check{name, OK, "it knows MigrationPlans", ""}
-}
-
 // Lease is what is known of that by which daemons are elected.
 type Lease struct {
 	Name   string // NAMESPACE/NAME
