@@ -116,12 +116,15 @@ func backtested(t *testing.T, o outcome, prometheus string) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatal(err)
 	}
-	verdict := map[string]string{"RolledBack": "Pass", "NoData": "NoData"}[o.how]
-	at := map[string]int{} // gates of rollback, and the minute from which they were so
+	effect, verdict := "rollback", "Pass"
+	if o.how == "NoData" {
+		effect, verdict = "advance", "NoData"
+	}
+	at := map[string]int{} // gates with that effect, and the minute from which they were so
 	for _, g := range r.Gates {
 		for _, iv := range g.Intervals {
 			m := int(iv.From.Sub(incidentStart).Minutes())
-			if _, ok := at[g.Name]; g.Effect == "rollback" && iv.Verdict == verdict && m > 30 && !ok {
+			if _, ok := at[g.Name]; g.Effect == effect && iv.Verdict == verdict && m > 30 && !ok {
 				at[g.Name] = m
 			}
 		}
@@ -131,7 +134,7 @@ func backtested(t *testing.T, o outcome, prometheus string) {
 		first = min(first, m)
 	}
 	if at[o.gate] != o.minute || first != o.minute {
-		t.Errorf("backtest: rollback gates were %s at the minutes %v, want %s at %d, the first", verdict, at, o.gate, o.minute)
+		t.Errorf("backtest: %s gates were %s at the minutes %v, want %s at %d, the first", effect, verdict, at, o.gate, o.minute)
 	}
 	if t.Failed() {
 		t.Logf("backtest says:\n%s", out)

@@ -23,9 +23,9 @@ func TestTheMistakesOfTheDocument(t *testing.T) {
 		{"shadow copies creates as they are", "            allowUnsafe: modern's /deployments/validate changes nothing\n", "", 1,
 			"nothing is mirrored: POST may change something"},
 		{"a 410 is sent as 200", "            status: 410\n", "", 1, "status"},
-		{"the sunset is no date of HTTP", "Sunset: Tue, 06 Apr 2027 08:00:00 GMT", "Sunset: 2027-04-06", 1, "is not an HTTP date"},
+		{"the sunset is no date of HTTP", "Sunset: Tue, 06 Apr 2027 08:00:00 GMT", "Sunset: \"2027-04-06\"", 1, "is not an HTTP date"},
 		// "go below 2 %" beside "pause from 1 %", and "back above 5 %" beside 3 %.
-		{"go below 2 %, pause from 1 %", "low-errors, expr: signal.errorsOfAnHour < 0.01, for: 1h}\n          - {name: deployments", "low-errors, expr: signal.errors < 0.02, for: 1h}\n          - {name: deployments", 1, "contradictory-bands"},
+		{"go below 2 %, pause from 1 %", "measured-now, expr: signal.errors < 0.01", "measured-now, expr: signal.errors < 0.02", 1, "contradictory-bands"},
 		{"back above 3 % and above 5 % for an hour", "          - {name: data-corrupted", "          - {name: very-high-errors, expr: signal.errors > 0.05, for: 1h}\n          - {name: data-corrupted", 1, "shadowed-gate"},
 		{"a probe of modern, which holds copies", "    match:\n", "    probe: /deployments/{id}\n    match:\n", 1, "so that it has one does not say that it owns it"},
 	} {

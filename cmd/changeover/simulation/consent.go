@@ -14,8 +14,7 @@ import (
 const Raiser = "raiser@simulation.invalid"
 
 // Approve has all signers of the roles that a stop asks for approve it, for the raise
-// that is declared, and a signer of any role tick its checklist. A role with fewer
-// signers than are asked for stays open, as it would.
+// that is declared, and a signer of any role tick its checklist.
 func Approve(player *timeline.Player, r *Report, p *plan.Plan) {
 	for _, stop := range r.Itinerary {
 		ph := p.Phase(stop.Phase)
