@@ -9,9 +9,10 @@ import (
 )
 
 // TestTheMistakesOfTheDocument: what is wrong in the written plan is refused with a
-// message, or there is no way to write it. What only traffic shows (nothing born on
-// modern is stranded, a rollback does not stop half-way, 410 is a status) is in
-// TestForwardAndBack.
+// message, or there is no way to write it. What only traffic shows is in test/e2e:
+// TestBothReferenceDocuments (a rollback strands nothing that was born on modern, 410 is
+// a status, an unknown id is no 500) and TestEntitiesAreHandedOverUnderLoad (a rollback
+// does not stop at what was born on modern).
 func TestTheMistakesOfTheDocument(t *testing.T) {
 	t.Parallel()
 	whole := read(t, file)
