@@ -34,7 +34,7 @@ func TestASimulationOverWhatAPrometheusRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, text, _ := strings.Cut(string(script), "-- shop.yaml --\n")
-	text, _, _ = strings.Cut(text, "-- incident.yaml --\n")
+	text, _, _ = strings.Cut(text, "\n-- ")
 	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
