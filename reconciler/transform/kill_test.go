@@ -22,7 +22,7 @@ import (
 // in another namespace one after the other that is killed, while others change,
 // add and delete sources. Both end with the same objects.
 func TestKilledAgainAndAgainItEndsAsUndisturbed(t *testing.T) {
-	sources, kills := 60, 3
+	sources, kills := 100, 4
 	if os.Getenv("CHANGEOVER_ACCEPT") != "" {
 		sources, kills = 10_000, 20
 	}
@@ -54,15 +54,22 @@ func TestKilledAgainAndAgainItEndsAsUndisturbed(t *testing.T) {
 
 	dir := t.TempDir()
 	begin = time.Now()
-	for i := range kills {
-		killed(t, k, hard, dir, took*time.Duration(2)/time.Duration(kills))
-		meddle(t, k, hard, i, sources)
+	meddled := 0
+	for range kills {
+		if killed(t, k, hard, dir, took*time.Duration(2)/time.Duration(kills)) {
+			break // it was done before the kill, and what others do from now on is not its own
+		}
+		meddle(t, k, hard, meddled, sources)
+		meddled++
+	}
+	if meddled == 0 {
+		t.Error("it was not killed once before it was done")
 	}
 	report := finished(t, k, hard, dir, nil)
-	t.Logf("killed %d times: done after %s; %s", kills, time.Since(begin).Round(time.Millisecond), report.String(false))
+	t.Logf("killed %d times: done after %s; %s", meddled, time.Since(begin).Round(time.Millisecond), report.String(false))
 
 	// In peace the same sources are brought to where the others were brought.
-	for i := range kills {
+	for i := range meddled {
 		meddle(t, k, calm, i, sources)
 	}
 	finished(t, k, calm, t.TempDir(), nil)
@@ -105,8 +112,9 @@ func process(t *testing.T, k *kubetest.Kube, namespace, dir string) (*exec.Cmd, 
 	return cmd, said
 }
 
-// killed runs a process for some time after its first batch.
-func killed(t *testing.T, k *kubetest.Kube, namespace, dir string, most time.Duration) {
+// killed runs a process for some time after its first batch, and reports whether it
+// was done before.
+func killed(t *testing.T, k *kubetest.Kube, namespace, dir string, most time.Duration) (done bool) {
 	t.Helper()
 	cmd, said := process(t, k, namespace, dir)
 	if !said.Scan() {
@@ -119,6 +127,7 @@ func killed(t *testing.T, k *kubetest.Kube, namespace, dir string, most time.Dur
 	}
 	_ = cmd.Wait() // it was killed
 	t.Logf("killed at: %.120s", last)
+	return strings.HasPrefix(last, "report ")
 }
 
 // finished runs a process to its end.

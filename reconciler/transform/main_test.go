@@ -119,8 +119,9 @@ func child() {
 	for {
 		progress, err := r.Ensure(context.Background(), task(p))
 		die(err)
-		fmt.Println(progress.Finished, progress.Total, progress.Message)
-		if progress.Done {
+		if !progress.Done {
+			fmt.Println(progress.Finished, progress.Total, progress.Message)
+		} else {
 			b, err := json.Marshal(r.Reports(p.Key()))
 			die(err)
 			fmt.Println("report", string(b))
