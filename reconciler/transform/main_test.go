@@ -119,14 +119,13 @@ func child() {
 	for {
 		progress, err := r.Ensure(context.Background(), task(p))
 		die(err)
-		if !progress.Done {
-			fmt.Println(progress.Finished, progress.Total, progress.Message)
-		} else {
+		if progress.Done {
 			b, err := json.Marshal(r.Reports(p.Key()))
 			die(err)
 			fmt.Println("report", string(b))
 			return
 		}
+		fmt.Println(progress.Finished, progress.Total, progress.Message)
 		time.Sleep(20 * time.Millisecond)
 	}
 }

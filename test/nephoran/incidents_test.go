@@ -141,10 +141,10 @@ func simulated(t *testing.T, i incident, series string) {
 		t.Fatal(err)
 	}
 	for _, e := range r.Events {
-		switch {
-		case e.Verb == "Advance":
+		switch e.Verb {
+		case "Advance":
 			t.Errorf("simulate: it went on at %s", e.At)
-		case e.Verb == "Rollback":
+		case "Rollback":
 			m := int(e.At.Sub(incidentStart).Minutes())
 			if i.undone == nil || m != i.undone.minute || e.Reverted == 0 || !strings.Contains(e.Message, "gate "+i.undone.gate+" ") {
 				t.Errorf("simulate: taken back at minute %d: %s; want %v", m, e.Message, i.undone)

@@ -44,9 +44,6 @@ func withBinaries(m *testing.M) int {
 	return kubetest.Main(m, cluster.Options{})
 }
 
-// accept reports whether the full counts are asked for.
-func accept() bool { return os.Getenv("CHANGEOVER_ACCEPT") != "" }
-
 // changeover runs the command line, wants an exit code, and returns what it printed.
 func changeover(t *testing.T, code int, args ...string) string {
 	t.Helper()

@@ -130,6 +130,21 @@ func fenced(t *testing.T, text string) string {
 	return code + "\n"
 }
 
+// copied copies a file, or a folder.
+func copied(from, to string) error {
+	if info, err := os.Stat(from); err == nil && info.IsDir() {
+		return os.CopyFS(to, os.DirFS(from))
+	}
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to), 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
 // clone is one of a repository that has the README's plan, its test and our
 // examples; on the branch my-branch the plan goes on.
 func clone(t *testing.T, text string) string {
@@ -140,7 +155,10 @@ func clone(t *testing.T, text string) string {
 	must(t, os.MkdirAll(filepath.Join(work, "plans"), 0o700))
 	must(t, os.WriteFile(filepath.Join(work, "plans", "onap-so.yaml"), []byte(fenced(t, text)), 0o600))
 	must(t, os.WriteFile(filepath.Join(work, "plans", "onap-so_test.yaml"), []byte(fenced(t, tests)), 0o600))
-	must(t, os.CopyFS(filepath.Join(work, "examples", "onap-so"), os.DirFS("../../examples/onap-so")))
+	// Not the example's plan, which has the same name.
+	for _, name := range []string{"heat.yaml", "templates"} {
+		must(t, copied(filepath.Join("../../examples/onap-so", name), filepath.Join(work, "examples", "onap-so", name)))
+	}
 	cmd := exec.CommandContext(t.Context(), "bash", "-e", "-c", `
 git init -q --bare -b main ../host.git
 git init -q -b main . && git remote add origin "$PWD/../host.git"

@@ -86,11 +86,10 @@ func script(t *testing.T, all []string) string {
 			if !strings.HasPrefix(c, o.command) {
 				continue
 			}
-			if key := fmt.Sprint(i); seen[key] != o.nth {
-				seen[key]++
+			key := fmt.Sprint(i)
+			seen[key]++
+			if seen[key] != o.nth+1 {
 				continue
-			} else {
-				seen[key]++
 			}
 			used[i] = true
 			if o.awaited && waits == "" {
@@ -145,8 +144,7 @@ func TestANewUserGetsThroughTheQuickStart(t *testing.T) {
 		lines = append(lines, commands(b)...)
 	}
 	k := kubetest.Shared(t)
-	// Short: the daemon's socket lies below it.
-	home, err := os.MkdirTemp("", "walk-")
+	home, err := os.MkdirTemp("", "walk-") //nolint:usetesting // short: the daemon's socket lies below it
 	if err != nil {
 		t.Fatal(err)
 	}
