@@ -234,13 +234,13 @@ type simTraffic struct {
 }
 
 func (t simTraffic) Apply(ctx context.Context, p *plan.Plan, m reconciler.Mark) error {
-	t.d.w.moves(t.d, p, m)
+	t.d.w.moves(t.d, m)
 	err := t.d.effect("traffic", func() error {
 		if t.d.w.down[partGateway] {
 			return errors.New("the bridge does not serve the config: connection refused")
 		}
 		err := t.Traffic.Apply(ctx, p, m)
-		t.d.w.arrived(p, m)
+		t.d.w.arrived(m)
 		return err
 	})
 	if err != nil {

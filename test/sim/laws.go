@@ -15,11 +15,9 @@ import (
 // laws are what the design promises, as the world sees it kept: its memory is not
 // the daemon's.
 type laws struct {
-	// since is when callers first got the stop that they get, and paused how long
-	// the machine has stood still in all.
-	since  time.Time
-	at     int
-	paused time.Duration
+	// at is the stop that callers last got, and since when they first did.
+	at    int
+	since time.Time
 	// undone are commits that the daemon has decided to take back.
 	undone map[plan.Revision]bool
 	// history is what happened, and broken which laws were.
@@ -81,7 +79,7 @@ func (w *World) takesBack(commit plan.Revision) {
 }
 
 // moves looks at traffic that is about to move.
-func (w *World) moves(d *daemon, p *plan.Plan, m reconciler.Mark) {
+func (w *World) moves(d *daemon, m reconciler.Mark) {
 	from, to := w.served(), index(m.Stop)
 	if from < 0 || to <= from {
 		return
@@ -126,7 +124,7 @@ func (w *World) raises(log []logged, i int) bool {
 }
 
 // arrived notes what callers get now.
-func (w *World) arrived(_ *plan.Plan, m reconciler.Mark) {
+func (w *World) arrived(m reconciler.Mark) {
 	if s := w.served(); s != w.at || w.since.IsZero() {
 		w.at, w.since = s, w.now
 		w.tell("  callers get %s", m.Stop)

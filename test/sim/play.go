@@ -51,7 +51,7 @@ func (w *World) happen(e event) {
 			w.Steps++
 		}
 	case "pass":
-		w.now = w.now.Add(time.Duration(e.n) * time.Minute)
+		w.pass(time.Duration(e.n) * time.Minute)
 	case "metric":
 		w.metric = metric(e.val)
 	case "down":
@@ -101,7 +101,7 @@ func (w *World) settle() {
 		if i > 2 && w.agrees(st) {
 			return
 		}
-		w.now = w.now.Add(11 * time.Minute)
+		w.pass(11 * time.Minute)
 	}
 	head := w.plan(w.host.head())
 	w.breaks(11, "it does not come to an end: the plan is %s at %s, the branch declares %s, callers get %d; %s %s: %s; halt %+v, pending %+v, error %q",

@@ -173,10 +173,7 @@ func (w *World) boundary(d *daemon, at string) error {
 	return nil
 }
 
-func (w *World) pass(d time.Duration) {
-	w.now = w.now.Add(d)
-	w.paused += d
-}
+func (w *World) pass(d time.Duration) { w.now = w.now.Add(d) }
 
 // plan at a commit; nil where it does not decode.
 func (w *World) plan(at plumbing.Hash) *plan.Plan {
